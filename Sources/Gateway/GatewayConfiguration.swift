@@ -1,0 +1,117 @@
+public import FTPSession
+public import TLS
+public import Wire
+
+/// Everything that the operator chose, judged once, immutable from then on.
+///
+/// Made by the executable from flags, environment and file; nothing deeper reads a flag.
+public struct GatewayConfiguration: Sendable {
+    /// One control listener.
+    public struct Listener: Sendable, Equatable {
+        public enum Mode: Sendable, Equatable { case explicit, implicit }
+        public var mode: Mode
+        /// Numeric host; nil listens on every address of both families.
+        public var host: IPAddress?
+        /// 0 lets the kernel choose.
+        public var port: UInt16
+        public init(mode: Mode, host: IPAddress?, port: UInt16) {
+            self.mode = mode
+            self.host = host
+            self.port = port
+        }
+    }
+
+    /// The plain FTP server behind the gateway.
+    public struct Backend: Sendable, Equatable {
+        /// A name or a numeric address.
+        public var host: String
+        public var port: UInt16
+        public init(host: String, port: UInt16 = 21) {
+            self.host = host
+            self.port = port
+        }
+    }
+
+    /// Where clients in passive mode are sent to (`--passive-ports`).
+    public enum PassivePorts: Sendable, Equatable {
+        case range(PortRange)
+        /// As many ports as this, chosen by the kernel (`0:N`).
+        case chosenByKernel(count: Int)
+    }
+
+    /// The address that a 227 names (`--passive-address`).
+    public struct PassiveAddress: Sendable, Equatable {
+        public enum Source: Sendable, Equatable {
+            /// The address that the client connected to.
+            case automatic
+            case fixed(IPAddress)
+            /// A name, resolved when the gateway starts and again every minute.
+            case name(String)
+            case interface(String)
+        }
+        public var source: Source
+        /// By the client's network; the first match wins over `source`.
+        public var exceptions: [Exception]
+        public struct Exception: Sendable, Equatable {
+            public var network: CIDRBlock
+            public var address: IPAddress
+            public init(network: CIDRBlock, address: IPAddress) {
+                self.network = network
+                self.address = address
+            }
+        }
+        public init(source: Source = .automatic, exceptions: [Exception] = []) {
+            self.source = source
+            self.exceptions = exceptions
+        }
+    }
+
+    /// Whether a data connection must resume its control connection's TLS session (`--data-session`, DESIGN 3.11.1).
+    public enum DataSession: String, Sendable, CaseIterable { case require, prefer, off }
+
+    /// The port that active data connections to clients come from (`--active-source-port`).
+    public enum ActiveSourcePort: Sendable, Equatable {
+        case any
+        case range(PortRange)
+    }
+
+    /// Every clock of PROTOCOL section 7, each with its flag.
+    public struct Timeouts: Sendable, Equatable {
+        public var idle: Duration = .seconds(600)
+        public var login: Duration = .seconds(120)
+        public var handshake: Duration = .seconds(10)
+        public var data: Duration = .seconds(300)
+        public var connect: Duration = .seconds(5)
+        public var reply: Duration = .seconds(300)
+        public var drain: Duration = .seconds(60)
+        public init() {}
+    }
+
+    public var listeners: [Listener]
+    public var backends: [Backend]
+    /// Versions, ciphers, identities, client certificates; one context serves control and data connections.
+    public var tls: TLSContext
+    public var session = SessionPolicy()
+    public var passivePorts = PassivePorts.range(PortRange(lower: 50000, upper: 50999)!)
+    public var passiveAddress = PassiveAddress()
+    public var dataSession = DataSession.prefer
+    public var backendSource: IPAddress?
+    public var activeSourcePort = ActiveSourcePort.any
+    /// Take TLS at once on explicit listeners where the client's first byte says so.
+    public var autodetect = false
+    /// Clients outside these networks are turned away; empty means all may come.
+    public var allowFrom: [CIDRBlock] = []
+    public var denyFrom: [CIDRBlock] = []
+    public var timeouts = Timeouts()
+    /// 0 means no limit.
+    public var maxSessions = 0
+    public var maxSessionsPerAddress = 0
+    /// Event loops, each on a thread of its own; 1 to 256.
+    public var workers = 1
+
+    public init(listeners: [Listener], backends: [Backend], tls: TLSContext) {
+        self.listeners = listeners
+        self.backends = backends
+        self.tls = tls
+    }
+}
