@@ -3,8 +3,9 @@
 
 #include <malloc.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 
-int ftpsgate_accept4(int listener, struct sockaddr *address, socklen_t *length) {
+int ftpsgate_accept4(int listener, struct sockaddr *address, unsigned int *length) {
     return accept4(listener, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 

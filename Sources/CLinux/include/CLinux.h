@@ -1,9 +1,10 @@
 // What Swift's Glibc module leaves out, since it is compiled without _GNU_SOURCE.
 #pragma once
-#include <sys/socket.h>
+
+struct sockaddr;
 
 /// accept(2) that sets SOCK_NONBLOCK and SOCK_CLOEXEC in the same call.
-int ftpsgate_accept4(int listener, struct sockaddr *address, socklen_t *length);
+int ftpsgate_accept4(int listener, struct sockaddr *address, unsigned int *length);
 /// An eventfd(2), non-blocking, close-on-exec.
 int ftpsgate_eventfd(void);
 /// Gives free memory back to the kernel (malloc_trim(3)).

@@ -1,0 +1,139 @@
+/// One command of a client: a verb and its argument (RFC 959 section 5.3).
+public struct Command: Equatable, Sendable, CustomStringConvertible {
+    /// A command's name, in upper case whatever case it came in.
+    public struct Verb: Hashable, Sendable, CustomStringConvertible {
+        public let name: String
+        public init(_ name: String) {
+            self.init(Array(name.utf8)[...])
+        }
+
+        init(_ bytes: ArraySlice<UInt8>) {
+            name = String(decoding: bytes.map { (97...122).contains($0) ? $0 - 32 : $0 }, as: UTF8.self)
+        }
+
+        public var description: String { name }
+    }
+
+    public let verb: Verb
+    /// What follows the verb and one blank, as it came.
+    public let argument: [UInt8]
+    /// The whole line without its end, as it came: what the backend gets.
+    public let line: [UInt8]
+
+    /// What a line turned out to be.
+    public enum Parsed: Equatable, Sendable {
+        case command(Command)
+        /// CR or NUL inside: what the backend would make of it is anybody's guess, so it never gets it (CVE-2017-3533).
+        case illegalCharacter
+        case empty
+    }
+
+    public static func parse(_ line: [UInt8]) -> Parsed {
+        guard !line.contains(UInt8(ascii: "\r")), !line.contains(0) else { return .illegalCharacter }
+        let line = Telnet.strip(line)
+        let blank = line.firstIndex(of: UInt8(ascii: " ")) ?? line.count
+        guard blank > 0 else { return .empty }
+        return .command(Command(verb: Verb(line[..<blank]), argument: Array(line.dropFirst(blank + 1)), line: line))
+    }
+
+    private init(verb: Verb, argument: [UInt8], line: [UInt8]) {
+        self.verb = verb
+        self.argument = argument
+        self.line = line
+    }
+
+    /// A command of the gateway's own.
+    public init(_ verb: Verb, _ argument: String = "") {
+        self.verb = verb
+        self.argument = Array(argument.utf8)
+        line = Array((argument.isEmpty ? verb.name : "\(verb.name) \(argument)").utf8)
+    }
+
+    /// The argument for people and for comparisons; bytes that are no UTF-8 are repaired.
+    public var argumentText: String { String(decoding: argument, as: UTF8.self) }
+
+    /// Whether the argument is a password.
+    public var hasSecret: Bool { verb == .pass || verb == .acct }
+
+    /// For logs: a password is never shown.
+    public var description: String {
+        if hasSecret { return "\(verb) <secret>" }
+        return argument.isEmpty ? verb.name : "\(verb) \(argumentText)"
+    }
+}
+
+extension Command.Verb {
+    // Security: RFC 2228, RFC 4217.
+    public static let auth = Self("AUTH")
+    public static let pbsz = Self("PBSZ")
+    public static let prot = Self("PROT")
+    public static let ccc = Self("CCC")
+    public static let adat = Self("ADAT")
+    public static let mic = Self("MIC")
+    public static let conf = Self("CONF")
+    public static let enc = Self("ENC")
+    // Access: RFC 959 section 4.1.1, RFC 7151.
+    public static let user = Self("USER")
+    public static let pass = Self("PASS")
+    public static let acct = Self("ACCT")
+    public static let cwd = Self("CWD")
+    public static let cdup = Self("CDUP")
+    public static let smnt = Self("SMNT")
+    public static let rein = Self("REIN")
+    public static let quit = Self("QUIT")
+    public static let host = Self("HOST")
+    // Parameters: RFC 959 section 4.1.2, RFC 2428, RFC 1639.
+    public static let port = Self("PORT")
+    public static let pasv = Self("PASV")
+    public static let eprt = Self("EPRT")
+    public static let epsv = Self("EPSV")
+    public static let lprt = Self("LPRT")
+    public static let lpsv = Self("LPSV")
+    public static let type = Self("TYPE")
+    public static let stru = Self("STRU")
+    public static let mode = Self("MODE")
+    // Extensions of other servers for data between two of them.
+    public static let sscn = Self("SSCN")
+    public static let cpsv = Self("CPSV")
+    public static let spsv = Self("SPSV")
+    public static let passiveSwitch = Self("P@SW")
+    // Service: RFC 959 section 4.1.3, RFC 3659.
+    public static let retr = Self("RETR")
+    public static let stor = Self("STOR")
+    public static let stou = Self("STOU")
+    public static let appe = Self("APPE")
+    public static let list = Self("LIST")
+    public static let nlst = Self("NLST")
+    public static let mlsd = Self("MLSD")
+    public static let mlst = Self("MLST")
+    public static let allo = Self("ALLO")
+    public static let rest = Self("REST")
+    public static let rnfr = Self("RNFR")
+    public static let rnto = Self("RNTO")
+    public static let abor = Self("ABOR")
+    public static let dele = Self("DELE")
+    public static let rmd = Self("RMD")
+    public static let mkd = Self("MKD")
+    public static let pwd = Self("PWD")
+    public static let xcwd = Self("XCWD")
+    public static let xcup = Self("XCUP")
+    public static let xmkd = Self("XMKD")
+    public static let xrmd = Self("XRMD")
+    public static let xpwd = Self("XPWD")
+    public static let size = Self("SIZE")
+    public static let mdtm = Self("MDTM")
+    public static let mfmt = Self("MFMT")
+    public static let mfct = Self("MFCT")
+    public static let mff = Self("MFF")
+    public static let site = Self("SITE")
+    public static let syst = Self("SYST")
+    public static let stat = Self("STAT")
+    public static let help = Self("HELP")
+    public static let noop = Self("NOOP")
+    // RFC 2389, RFC 2640 and what grew around them.
+    public static let feat = Self("FEAT")
+    public static let opts = Self("OPTS")
+    public static let lang = Self("LANG")
+    public static let clnt = Self("CLNT")
+    public static let csid = Self("CSID")
+}

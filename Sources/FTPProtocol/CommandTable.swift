@@ -1,0 +1,119 @@
+/// What each command is and may do: one row per verb (PROTOCOL section 1). A rule about one command is a row here.
+public enum CommandTable {
+    public struct Row: Equatable, Sendable {
+        public enum Kind: Equatable, Sendable {
+            /// USER, PASS, ACCT.
+            case login
+            /// AUTH, PBSZ, PROT and kin: the gateway's business alone.
+            case security
+            /// PASV, EPSV, PORT, EPRT.
+            case dataSetup
+            case transfer(Transfer)
+            case abort
+            case quit
+            case feat
+            /// Refused by the gateway, whatever the backend could do.
+            case refused
+            /// Goes to the backend as it is.
+            case relayed
+            /// As `relayed`; the gateway has never heard of it.
+            case unknown
+        }
+
+        public enum Transfer: Equatable, Sendable { case download, listing, upload }
+
+        /// What it does to the backend's files, for `--access`.
+        public enum Effect: Equatable, Sendable { case neutral, reads, writes, lists }
+
+        public var kind: Kind
+        /// Answered, by the gateway, before TLS.
+        public var beforeTLS: Bool
+        /// Let through before login.
+        public var beforeLogin: Bool
+        public var effect: Effect
+
+        init(_ kind: Kind, beforeTLS: Bool = false, beforeLogin: Bool = false, _ effect: Effect = .neutral) {
+            self.kind = kind
+            self.beforeTLS = beforeTLS
+            self.beforeLogin = beforeLogin
+            self.effect = effect
+        }
+    }
+
+    public static func row(for verb: Command.Verb) -> Row { rows[verb] ?? Row(.unknown) }
+
+    private static let rows: [Command.Verb: Row] = [
+        .auth: Row(.security, beforeTLS: true, beforeLogin: true),
+        .pbsz: Row(.security, beforeTLS: true, beforeLogin: true),
+        .prot: Row(.security, beforeTLS: true, beforeLogin: true),
+        .ccc: Row(.security, beforeTLS: true, beforeLogin: true),
+        .adat: Row(.security, beforeTLS: true, beforeLogin: true),
+        .mic: Row(.security, beforeTLS: true, beforeLogin: true),
+        .conf: Row(.security, beforeTLS: true, beforeLogin: true),
+        .enc: Row(.security, beforeTLS: true, beforeLogin: true),
+
+        .user: Row(.login, beforeLogin: true),
+        .pass: Row(.login, beforeLogin: true),
+        .acct: Row(.login, beforeLogin: true),
+        .rein: Row(.refused),
+        .host: Row(.relayed, beforeTLS: true, beforeLogin: true),
+        .quit: Row(.quit, beforeTLS: true, beforeLogin: true),
+
+        .pasv: Row(.dataSetup),
+        .epsv: Row(.dataSetup),
+        .port: Row(.dataSetup),
+        .eprt: Row(.dataSetup),
+        .lprt: Row(.refused),
+        .lpsv: Row(.refused),
+        .sscn: Row(.refused),
+        .cpsv: Row(.refused),
+        .spsv: Row(.refused),
+        .passiveSwitch: Row(.refused),
+
+        .retr: Row(.transfer(.download), .reads),
+        .list: Row(.transfer(.listing), .lists),
+        .nlst: Row(.transfer(.listing), .lists),
+        .mlsd: Row(.transfer(.listing), .lists),
+        .stor: Row(.transfer(.upload), .writes),
+        .stou: Row(.transfer(.upload), .writes),
+        .appe: Row(.transfer(.upload), .writes),
+        .abor: Row(.abort),
+
+        .dele: Row(.relayed, .writes),
+        .mkd: Row(.relayed, .writes),
+        .xmkd: Row(.relayed, .writes),
+        .rmd: Row(.relayed, .writes),
+        .xrmd: Row(.relayed, .writes),
+        .rnfr: Row(.relayed, .writes),
+        .rnto: Row(.relayed, .writes),
+        .mfmt: Row(.relayed, .writes),
+        .mfct: Row(.relayed, .writes),
+        .mff: Row(.relayed, .writes),
+        .site: Row(.relayed, .writes),
+        .smnt: Row(.relayed, .writes),
+        .mlst: Row(.relayed, .lists),
+        .size: Row(.relayed, .lists),
+        .mdtm: Row(.relayed, .lists),
+        .stat: Row(.relayed, .lists),
+
+        .type: Row(.relayed),
+        .mode: Row(.relayed),
+        .stru: Row(.relayed),
+        .allo: Row(.relayed),
+        .rest: Row(.relayed),
+        .cwd: Row(.relayed),
+        .xcwd: Row(.relayed),
+        .cdup: Row(.relayed),
+        .xcup: Row(.relayed),
+        .pwd: Row(.relayed),
+        .xpwd: Row(.relayed),
+        .syst: Row(.relayed, beforeLogin: true),
+        .help: Row(.relayed, beforeTLS: true, beforeLogin: true),
+        .noop: Row(.relayed, beforeTLS: true, beforeLogin: true),
+        .feat: Row(.feat, beforeTLS: true, beforeLogin: true),
+        .opts: Row(.relayed, beforeTLS: true, beforeLogin: true),
+        .clnt: Row(.relayed, beforeTLS: true, beforeLogin: true),
+        .lang: Row(.relayed, beforeLogin: true),
+        .csid: Row(.relayed),
+    ]
+}

@@ -1,0 +1,122 @@
+public import Wire
+
+/// Where a data connection goes, as PORT, EPRT, 227 and 229 write it (RFC 959 section 4.1.2, RFC 2428).
+public enum DataAddress {
+    /// "h1,h2,h3,h4,p1,p2", and nothing else.
+    public static func parsePORT(_ argument: [UInt8]) -> SocketAddress? {
+        guard let (address, end) = sixNumbers(argument[...], from: 0), end == argument.count else { return nil }
+        return address
+    }
+
+    public enum EPRT: Equatable, Sendable {
+        case address(SocketAddress)
+        case unknownFamily
+        case malformed
+    }
+
+    /// "|1|192.0.2.1|50000|" with any delimiter of ASCII 33 to 126.
+    public static func parseEPRT(_ argument: [UInt8]) -> EPRT {
+        guard let delimiter = argument.first, (33...126).contains(delimiter), argument.last == delimiter else {
+            return .malformed
+        }
+        let parts = argument.split(separator: delimiter, omittingEmptySubsequences: false)
+        guard parts.count == 5, parts[0].isEmpty, parts[4].isEmpty else { return .malformed }
+        guard let family = digits(parts[1], maximum: 65_535) else { return .malformed }
+        guard family == 1 || family == 2 else { return .unknownFamily }
+        guard let ip = IPAddress(String(decoding: parts[2], as: UTF8.self)), ip.family == (family == 1 ? .v4 : .v6) else {
+            return .malformed
+        }
+        guard let port = digits(parts[3], maximum: 65_535), port > 0 else { return .malformed }
+        return .address(SocketAddress(ip: ip, port: UInt16(port)))
+    }
+
+    public enum EPSV: Equatable, Sendable {
+        case none
+        case family(IPAddress.Family)
+        case all
+        case unknownFamily
+        case malformed
+    }
+
+    public static func parseEPSV(_ argument: [UInt8]) -> EPSV {
+        if argument.isEmpty { return .none }
+        if String(decoding: argument, as: UTF8.self).uppercasedASCII == "ALL" { return .all }
+        guard let family = digits(argument[...], maximum: 65_535) else { return .malformed }
+        return switch family {
+        case 1: .family(.v4)
+        case 2: .family(.v6)
+        default: .unknownFamily
+        }
+    }
+
+    /// The first complete "h1,h2,h3,h4,p1,p2" behind the code, with or without parentheses; port 0 is none.
+    public static func parse227(_ reply: Reply) -> SocketAddress? {
+        guard let line = reply.lines.last?.dropFirst(3) else { return nil }
+        for start in line.indices where isDigit(line[start]) && (start == line.startIndex || !isDigit(line[start - 1])) {
+            if let (address, _) = sixNumbers(line, from: start) { return address }
+        }
+        return nil
+    }
+
+    /// A delimiter thrice, the port, the delimiter: "(|||50000|)".
+    public static func parse229(_ reply: Reply) -> UInt16? {
+        guard let line = reply.lines.last?.dropFirst(3) else { return nil }
+        for start in line.indices.dropLast(4) {
+            let delimiter = line[start]
+            guard (33...126).contains(delimiter), !isDigit(delimiter) else { continue }
+            guard line[start + 1] == delimiter, line[start + 2] == delimiter else { continue }
+            let end = line[(start + 3)...].firstIndex { !isDigit($0) } ?? line.endIndex
+            guard end < line.endIndex, line[end] == delimiter else { continue }
+            guard let port = digits(line[(start + 3)..<end], maximum: 65_535), port > 0 else { continue }
+            return UInt16(port)
+        }
+        return nil
+    }
+
+    public static func portArgument(_ address: SocketAddress) -> String {
+        (address.ip.unmapped.octets + [UInt8(address.port >> 8), UInt8(address.port & 255)]).map { String($0) }.joined(
+            separator: ",")
+    }
+
+    public static func eprtArgument(_ address: SocketAddress) -> String {
+        "|\(address.ip.family == .v4 ? 1 : 2)|\(address.ip)|\(address.port)|"
+    }
+
+    /// - Returns: nil when there are not six numbers of 0 to 255, or the port is 0.
+    private static func sixNumbers(_ text: ArraySlice<UInt8>, from start: Int) -> (SocketAddress, end: Int)? {
+        var numbers: [UInt8] = []
+        var index = start
+        while numbers.count < 6 {
+            let end = text[index...].firstIndex { !isDigit($0) } ?? text.endIndex
+            guard let number = digits(text[index..<end], maximum: 255) else { return nil }
+            numbers.append(UInt8(number))
+            index = end
+            if numbers.count < 6 {
+                guard index < text.endIndex, text[index] == UInt8(ascii: ",") else { return nil }
+                index += 1
+            }
+        }
+        let port = UInt16(numbers[4]) << 8 | UInt16(numbers[5])
+        guard port > 0 else { return nil }
+        return (SocketAddress(ip: IPAddress(numbers[0], numbers[1], numbers[2], numbers[3]), port: port), index)
+    }
+
+    private static func isDigit(_ byte: UInt8) -> Bool { (48...57).contains(byte) }
+
+    /// One to five digits and nothing else.
+    private static func digits(_ text: ArraySlice<UInt8>, maximum: Int) -> Int? {
+        guard (1...5).contains(text.count), text.allSatisfy(isDigit) else { return nil }
+        let value = text.reduce(0) { $0 * 10 + Int($1 - 48) }
+        return value <= maximum ? value : nil
+    }
+}
+
+extension Reply {
+    public static func enteringPassive(_ address: SocketAddress) -> Reply {
+        Reply(227, "Entering Passive Mode (\(DataAddress.portArgument(address))).")
+    }
+
+    public static func enteringExtendedPassive(port: UInt16) -> Reply {
+        Reply(229, "Entering Extended Passive Mode (|||\(port)|)")
+    }
+}

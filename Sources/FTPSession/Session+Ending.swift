@@ -1,0 +1,56 @@
+import FTPProtocol
+
+/// Timeouts, either side gone, drain: every way in which a session ends.
+extension Session {
+    /// Tells the client why, where it can be told, and closes.
+    mutating func end(_ reason: CloseReason) {
+        if let farewell = reason.farewell, state != .securing, state != .initial { reply(farewell) }
+        close(reason)
+    }
+
+    mutating func close(_ reason: CloseReason) {
+        state = .closed
+        queue = []
+        actions.append(.close(reason))
+    }
+
+    mutating func fired(_ timer: Timer) {
+        switch timer {
+        case .login: if user == nil { end(.loginTimeout) }
+        case .handshake: if state == .securing { end(.handshakeTimeout) }
+        case .idle: if state == .idle { end(.idleTimeout) }
+        case .greeting: backendFailed(.backendReplyTimeout)
+        case .reply: end(.backendReplyTimeout)
+        case .dataSettle: if case .preparingData(let setup) = state { preparing(setup, .timerFired(timer)) }
+        case .quit:
+            reply(.bye)
+            close(.clientQuit)
+        case .abortGrace, .abortWindow, .abortReply: abortTimer(timer)
+        case .afterFailure: failureUnanswered()
+        }
+    }
+
+    /// No backend: the client hears of it with its next command, or at once when a command waits.
+    mutating func backendFailed(_ reason: CloseReason) {
+        backend = .failed(reason)
+        actions.append(.cancelTimer(.greeting))
+        if case .awaitingBackend = state { end(reason) }
+    }
+
+    mutating func backendClosed() {
+        switch (backend, state) {
+        case (.greeting, _): backendFailed(.backendUnavailable("it closed the connection without a greeting"))
+        case (_, .quitting):
+            reply(.bye)
+            close(.clientQuit)
+        case (_, .transferring(let transfer)):
+            // Its last words were the final reply: the client gets it once the bytes are out, and the session ends then.
+            backend = .failed(.backendClosed)
+            if transfer.finalReply != nil, transfer.outcome == nil { return }
+            actions.append(.endData(.abandon))
+            answer(transfer, .backendBrokeOff)
+            end(.backendClosed)
+        default: end(.backendClosed)
+        }
+    }
+}

@@ -1,0 +1,200 @@
+import FTPProtocol
+public import Wire
+
+/// One client's session: every decision about it, and nothing else. Start reading here.
+///
+/// An event goes in, actions come out; the driver (`Gateway.ClientConnection`) turns I/O into events and performs the actions.
+/// There is no clock, no socket and no payload in here. One command of the client is in flight at a time: the next line waits
+/// in a bounded queue until its turn, so no reply is ever attributed to the wrong command. Two small machines touch here: this
+/// one, and within `transferring` the pair of final reply and end of data.
+public struct Session: ~Copyable {
+    /// What the session is doing for the command in flight.
+    enum State: Equatable {
+        /// Not yet accepted.
+        case initial
+        /// The TLS handshake on the control connection is running.
+        case securing
+        /// No command is in flight.
+        case idle
+        /// This command waits until the backend is connected and has greeted.
+        case awaitingBackend(Command)
+        /// One command has been relayed, and the backend has not yet answered.
+        case awaitingReply(to: Command)
+        /// PASV, EPSV, PORT or EPRT: both sides of the data connection are being made.
+        case preparingData(DataSetup)
+        /// An upload's command waits until the client's data connection is up and judged.
+        case verifying(Command)
+        /// A transfer command has been sent to the backend.
+        case transferring(Transfer)
+        /// ABOR has been sent: one or two replies follow.
+        case aborting(Aborting)
+        /// The client has been answered; the backend's reply to the failed transfer is read and dropped.
+        case discarding
+        /// A NOOP of ours is out, to find where the backend's replies stand.
+        case resynchronising
+        /// The client's QUIT has been relayed.
+        case quitting
+        case closed
+    }
+
+    /// What protects the control connection.
+    enum Security: Equatable {
+        case clear
+        case encrypted
+        /// It was encrypted, and CCC took it off.
+        case cleared
+    }
+
+    enum Backend: Equatable {
+        case absent
+        case connecting
+        /// The TCP connection is up, its greeting is awaited.
+        case greeting(BackendFacts)
+        case ready(BackendFacts)
+        case failed(CloseReason)
+    }
+
+    enum Login: Equatable {
+        case none
+        /// USER has been sent; the name is kept for the log.
+        case named(String)
+        case done(user: String)
+    }
+
+    /// What the driver knows when it accepts a connection.
+    public struct Facts: Sendable, Equatable {
+        public var client: SocketAddress
+        public var isImplicit: Bool
+        /// What a 227 names; nil where the client came over IPv6 and no IPv4 address is known.
+        public var passiveAddress: IPAddress?
+        /// Ports that the gateway itself listens on: never the target of an active data connection.
+        public var ownPorts: Set<UInt16>
+        public init(client: SocketAddress, isImplicit: Bool, passiveAddress: IPAddress?, ownPorts: Set<UInt16> = []) {
+            self.client = client
+            self.isImplicit = isImplicit
+            self.passiveAddress = passiveAddress
+            self.ownPorts = ownPorts
+        }
+    }
+
+    let policy: SessionPolicy
+    let facts: Facts
+
+    var state = State.initial
+    var security = Security.clear
+    var backend = Backend.absent
+    var login = Login.none
+    /// PBSZ has been accepted, or need not be.
+    var hasProtectionBuffer = false
+    var isDataPrivate = false
+    var epsvOnly = false
+    var plan: DataPlan?
+    var loginFailures = 0
+    var badLines = 0
+    var unknownCommands = 0
+    var nonsenseReplies = 0
+    /// STAT commands in a transfer that the backend has yet to answer.
+    var statsPending = 0
+    /// Lines of the backend's unfinished reply, where a rule needs the whole.
+    var collected: [UInt8] = []
+    /// A 225 or 226 may still come for an ABOR that is over.
+    var lateAbortReply = false
+    var isDraining = false
+    var queue: [Command] = []
+    var actions: [Action] = []
+
+    /// Lines that may wait behind the one in flight; beyond it the driver stops reading.
+    static let queueLimit = 16
+    static let queueByteLimit = 4096
+
+    public init(policy: SessionPolicy, facts: Facts) {
+        self.policy = policy
+        self.facts = facts
+    }
+
+    /// Takes one event and says what is to be done, in order.
+    public mutating func handle(_ event: Event) -> [Action] {
+        guard state != .closed else { return [] }
+        process(event)
+        while state == .idle, !queue.isEmpty { begin(queue.removeFirst()) }
+        if state == .idle, backend == .failed(.backendClosed) { end(.backendClosed) }
+        if isDraining, state == .idle { end(.shutdown) }
+        defer { actions = [] }
+        return actions
+    }
+
+    /// Whether the driver is to hand in more of the client's lines.
+    public var takesCommands: Bool {
+        guard state != .closed, state != .securing, state != .quitting else { return false }
+        return queue.count < Self.queueLimit && queue.reduce(0) { $0 + $1.line.count } < Self.queueByteLimit
+    }
+
+    public var isClosed: Bool { state == .closed }
+    public var isSecured: Bool { security != .clear }
+    /// Whether a transfer is under way: the idle clock stands still.
+    public var isTransferring: Bool {
+        switch state {
+        case .transferring, .verifying, .aborting: true
+        default: false
+        }
+    }
+    public var user: String? {
+        if case .done(let user) = login { user } else { nil }
+    }
+
+    private mutating func process(_ event: Event) {
+        switch event {
+        case .accepted, .clientSecured: securing(event)
+        case .clientSent(let command): received(command)
+        case .clientSentMalformed(let malformed): received(malformed)
+        case .clientGone(let reason): end(reason)
+
+        case .backendConnected(let facts):
+            backend = .greeting(facts)
+            actions.append(.setTimer(.greeting))
+        case .backendUnavailable(let problem): backendFailed(.backendUnavailable(problem))
+        case .backendSent(let reply): received(reply)
+        case .backendSentPart(let code, let bytes): receivedPart(code, bytes)
+        case .backendSentNonsense: receivedNonsense()
+        case .backendSentEndlessReply: end(.backendMisbehaved)
+        case .backendClosed: backendClosed()
+
+        case .clientDataListening, .noPassivePort, .backendDataListening, .backendDataConnected:
+            if case .preparingData(let setup) = state { preparing(setup, event) }
+        case .backendDataFailed(let failure): backendDataFailed(failure, event)
+        case .clientDataBegan: if plan?.clientProgress == .waiting { plan?.clientProgress = .begun }
+        case .clientDataReady: clientDataReady()
+        case .dataEnded(let outcome): dataEnded(outcome)
+
+        case .timerFired(let timer): fired(timer)
+        case .drainRequested: isDraining = true
+        }
+    }
+
+    // MARK: - What every topic uses
+
+    mutating func reply(_ reply: Reply) { actions.append(.replyToClient(reply)) }
+
+    /// Nothing is in flight any more.
+    mutating func becomeIdle() {
+        state = .idle
+        actions.append(.setTimer(.idle))
+    }
+
+    mutating func refuse(_ command: Command, _ refusal: Note.Refusal, _ reply: Reply) {
+        actions.append(.note(.refused(refusal, command)))
+        self.reply(reply)
+    }
+
+    mutating func send(_ command: Command) {
+        actions.append(.sendToBackend(command))
+        actions.append(.setTimer(.reply))
+    }
+
+    var backendFacts: BackendFacts? {
+        switch backend {
+        case .ready(let facts), .greeting(let facts): facts
+        default: nil
+        }
+    }
+}

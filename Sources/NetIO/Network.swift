@@ -1,0 +1,91 @@
+public import Wire
+
+/// What a read or a write on a connection came to.
+public enum IOResult: Equatable, Sendable {
+    /// So many bytes moved; never 0.
+    case bytes(Int)
+    /// Nothing now: `onReady` is called when it is worth another try.
+    case wouldBlock
+    /// The peer has sent FIN and everything before it was read.
+    case endOfStream
+    /// The connection is broken, with the kernel's reason.
+    case failed(errno: Int32)
+}
+
+/// One connected stream of bytes: a TCP connection, or its stand-in in a simulated network.
+///
+/// Confined to the thread of the loop that it was made on.
+public protocol Transport: AnyObject {
+    var localAddress: SocketAddress { get }
+    var peerAddress: SocketAddress { get }
+    /// Called after readiness may have changed, and after `wake()`. Set to nil by `close()` and `reset()`.
+    var onReady: (() -> Void)? { get set }
+    func receive(into buffer: UnsafeMutableRawBufferPointer) -> IOResult
+    func send(_ bytes: UnsafeRawBufferPointer) -> IOResult
+    /// Sends FIN; reading goes on.
+    func finishWriting()
+    /// Has `onReady` called in a later turn of the loop, after others had theirs.
+    func wake()
+    /// Ends the connection in order.
+    func close()
+    /// Ends the connection with RST: the peer must not take what it has for the whole.
+    func reset()
+}
+
+/// One timer; restarting replaces the earlier deadline.
+public protocol Timer: AnyObject {
+    func start(after delay: Duration)
+    func cancel()
+}
+
+/// The time and what is to happen later.
+public protocol Scheduler: AnyObject {
+    /// Time since some fixed moment; never goes back.
+    var now: Duration { get }
+    func makeTimer(_ onFire: @escaping () -> Void) -> any Timer
+    /// Runs `body` in a later turn of the loop, outside of every callback that is running now.
+    func later(_ body: @escaping () -> Void)
+}
+
+/// What an attempt to connect came to.
+public enum ConnectResult {
+    case connected(any Transport)
+    case failed(errno: Int32)
+    case timedOut
+}
+
+/// A running attempt; dropping it does not cancel it.
+public protocol ConnectAttempt: AnyObject {
+    /// Ends the attempt without calling back.
+    func cancel()
+}
+
+/// Where connections come from: the kernel's sockets, or a simulated network.
+public protocol Network: AnyObject {
+    /// - Parameter source: address, and port unless 0, that the connection is to come from.
+    func connect(
+        to address: SocketAddress, from source: SocketAddress?, within limit: Duration,
+        _ completion: @escaping (ConnectResult) -> Void
+    ) -> any ConnectAttempt
+    /// - Parameter onAccept: is given connections until the acceptor is closed.
+    func listen(on address: SocketAddress, _ onAccept: @escaping (any Transport) -> Void) throws(SystemError) -> any Acceptor
+    /// All addresses of a name, or of a numeric address; empty with a reason when there are none.
+    func resolve(_ host: String, _ completion: @escaping (_ addresses: [IPAddress], _ problem: String?) -> Void)
+}
+
+/// A listening socket of one session.
+public protocol Acceptor: AnyObject {
+    var address: SocketAddress { get }
+    func close()
+}
+
+/// Numbers nobody can guess.
+public protocol RandomSource: AnyObject {
+    func number(below bound: Int) -> Int
+}
+
+/// The kernel's random numbers.
+public final class SystemRandom: RandomSource {
+    public init() {}
+    public func number(below bound: Int) -> Int { Int.random(in: 0..<bound) }
+}

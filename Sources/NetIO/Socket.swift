@@ -1,0 +1,79 @@
+import CLinux
+import Glibc
+public import Wire
+
+/// A descriptor that nobody else has: closed when it goes, unless it was taken out.
+public struct Socket: ~Copyable, Sendable {
+    public let descriptor: Int32
+
+    /// Takes ownership of `descriptor`.
+    public init(owning descriptor: Int32) { self.descriptor = descriptor }
+
+    deinit { Glibc.close(descriptor) }
+
+    /// Gives the descriptor away: whoever takes it closes it.
+    public consuming func take() -> Int32 {
+        let taken = descriptor
+        discard self
+        return taken
+    }
+
+    /// A non-blocking TCP socket.
+    public static func tcp(_ family: IPAddress.Family) throws(SystemError) -> Socket {
+        let domain = family == .v4 ? AF_INET : AF_INET6
+        let type = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+        let descriptor = socket(domain, type, 0)
+        guard descriptor >= 0 else { throw SystemError("socket") }
+        return Socket(owning: descriptor)
+    }
+
+    public borrowing func setOption(_ level: Int32, _ name: Int32, _ value: Int32) {
+        var value = value
+        setsockopt(descriptor, level, name, &value, socklen_t(MemoryLayout<Int32>.size))
+    }
+
+    /// What every connection gets: no delay of small segments, urgent data in line, keep-alive after 60 s.
+    public borrowing func configureConnection() {
+        setOption(Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+        setOption(SOL_SOCKET, SO_OOBINLINE, 1)
+        setOption(SOL_SOCKET, SO_KEEPALIVE, 1)
+        setOption(Int32(IPPROTO_TCP), TCP_KEEPIDLE, 60)
+        setOption(Int32(IPPROTO_TCP), TCP_KEEPINTVL, 10)
+        setOption(Int32(IPPROTO_TCP), TCP_KEEPCNT, 6)
+    }
+
+    /// A listening socket. The unspecified IPv6 address takes IPv4 as well.
+    public static func listening(on address: SocketAddress, backlog: Int32 = 1024) throws(SystemError) -> Socket {
+        let socket = try tcp(address.ip.family)
+        socket.setOption(SOL_SOCKET, SO_REUSEADDR, 1)
+        if address.ip.family == .v6 { socket.setOption(Int32(IPPROTO_IPV6), IPV6_V6ONLY, address.ip.isUnspecified ? 0 : 1) }
+        let descriptor = socket.descriptor
+        guard address.withSockaddr({ bind(descriptor, $0, $1) }) == 0 else { throw SystemError("cannot listen on \(address)") }
+        guard listen(descriptor, backlog) == 0 else { throw SystemError("cannot listen on \(address)") }
+        return socket
+    }
+
+    public borrowing func localAddress() -> SocketAddress? { Self.name(descriptor, getsockname) }
+    public borrowing func peerAddress() -> SocketAddress? { Self.name(descriptor, getpeername) }
+
+    static func name(
+        _ descriptor: Int32, _ call: (Int32, UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32
+    ) -> SocketAddress? {
+        var storage = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        let result = withUnsafeMutablePointer(to: &storage) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { call(descriptor, $0, &length) }
+        }
+        return result == 0 ? SocketAddress(storage) : nil
+    }
+
+    /// Accepts one connection; nil when none waits.
+    static func accept(from listener: Int32) throws(SystemError) -> Socket? {
+        let descriptor = ftpsgate_accept4(listener, nil, nil)
+        if descriptor >= 0 { return Socket(owning: descriptor) }
+        switch errno {
+        case EAGAIN, ECONNABORTED, EINTR, EPERM, EPROTO: return nil
+        default: throw SystemError("accept")
+        }
+    }
+}

@@ -1,0 +1,46 @@
+import CLibevent
+import Glibc
+
+/// Readiness of one descriptor, from one event that is added once and stays.
+///
+/// Freed in `deinit`; the callback never runs after that.
+public final class Watcher {
+    public struct Readiness: OptionSet, Sendable {
+        public let rawValue: Int16
+        public init(rawValue: Int16) { self.rawValue = rawValue }
+        public static let read = Readiness(rawValue: Int16(EV_READ))
+        public static let write = Readiness(rawValue: Int16(EV_WRITE))
+    }
+    public enum Trigger: Sendable { case edge, level }
+
+    private var event: OpaquePointer?  // event *
+    private let onReady: (Readiness) -> Void
+
+    public init(
+        descriptor: Int32, loop: EventLoop, trigger: Trigger, _ interest: Readiness, _ onReady: @escaping (Readiness) -> Void
+    ) {
+        self.onReady = onReady
+        let what = interest.rawValue | Int16(EV_PERSIST) | (trigger == .edge ? Int16(EV_ET) : 0)
+        event = event_new(
+            loop.base, descriptor, what,
+            { _, what, context in
+                let watcher = Unmanaged<Watcher>.fromOpaque(context!).takeUnretainedValue()
+                watcher.onReady(Readiness(rawValue: what))
+            }, Unmanaged.passUnretained(self).toOpaque())
+        resume()
+    }
+
+    deinit { event_free(event) }
+
+    /// Has the callback run in a later turn, with nothing ready.
+    public func wake() {
+        event_active(event, 0, 0)
+    }
+
+    public func pause() { event_del(event) }
+
+    public func resume() {
+        let added = event_add(event, nil)
+        precondition(added == 0, "an event with a valid descriptor can be added")
+    }
+}
