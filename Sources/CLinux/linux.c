@@ -2,6 +2,7 @@
 #include "CLinux.h"
 
 #include <malloc.h>
+#include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
@@ -12,3 +13,5 @@ int ftpsgate_accept4(int listener, struct sockaddr *address, unsigned int *lengt
 int ftpsgate_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
 
 void ftpsgate_trim_memory(void) { malloc_trim(0); }
+
+void ftpsgate_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }

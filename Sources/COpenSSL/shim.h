@@ -1,4 +1,5 @@
 // Function-like macros and constants that Swift does not import, one line each.
+#pragma once
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -6,3 +7,34 @@
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+
+// Macros over SSL_CTX_ctrl and SSL_ctrl.
+static inline int shim_SSL_CTX_set_min_proto_version(SSL_CTX *c, int version) { return SSL_CTX_set_min_proto_version(c, version); }
+static inline int shim_SSL_CTX_set_max_proto_version(SSL_CTX *c, int version) { return SSL_CTX_set_max_proto_version(c, version); }
+static inline void shim_SSL_CTX_set_mode(SSL_CTX *c, long mode) { SSL_CTX_set_mode(c, mode); }
+static inline void shim_SSL_CTX_set_session_cache_mode(SSL_CTX *c, long mode) { SSL_CTX_set_session_cache_mode(c, mode); }
+static inline int shim_SSL_CTX_set1_groups_list(SSL_CTX *c, const char *list) { return SSL_CTX_set1_groups_list(c, list); }
+static inline void shim_SSL_CTX_set_dh_auto(SSL_CTX *c) { SSL_CTX_set_dh_auto(c, 1); }
+static inline int shim_SSL_CTX_add1_chain_cert(SSL_CTX *c, X509 *x) { return SSL_CTX_add1_chain_cert(c, x); }
+static inline void shim_SSL_CTX_set1_verify_cert_store(SSL_CTX *c, X509_STORE *s) { SSL_CTX_set1_verify_cert_store(c, s); }
+static inline int shim_SSL_set_tlsext_host_name(SSL *s, const char *name) { return SSL_set_tlsext_host_name(s, name); }
+
+static inline long shim_SSL_CTX_get_tlsext_ticket_keys(SSL_CTX *c, void *keys, size_t count) { return SSL_CTX_get_tlsext_ticket_keys(c, keys, count); }
+static inline long shim_SSL_CTX_set_tlsext_ticket_keys(SSL_CTX *c, void *keys, size_t count) { return SSL_CTX_set_tlsext_ticket_keys(c, keys, count); }
+static inline void shim_SSL_CTX_set_tlsext_servername_callback(SSL_CTX *c, int (*callback)(SSL *, int *, void *)) { SSL_CTX_set_tlsext_servername_callback(c, callback); }
+static inline void shim_SSL_CTX_set_tlsext_servername_arg(SSL_CTX *c, void *argument) { SSL_CTX_set_tlsext_servername_arg(c, argument); }
+
+static const unsigned long shim_XN_FLAG_RFC2253 = XN_FLAG_RFC2253;
+
+// Constants made by the macro SSL_OP_BIT.
+static const uint64_t shim_SSL_OP_NO_RENEGOTIATION = SSL_OP_NO_RENEGOTIATION;
+static const uint64_t shim_SSL_OP_NO_COMPRESSION = SSL_OP_NO_COMPRESSION;
+static const uint64_t shim_SSL_OP_NO_TICKET = SSL_OP_NO_TICKET;
+static const uint64_t shim_SSL_OP_PRIORITIZE_CHACHA = SSL_OP_PRIORITIZE_CHACHA;
+static const uint64_t shim_SSL_OP_IGNORE_UNEXPECTED_EOF = SSL_OP_IGNORE_UNEXPECTED_EOF;
+
+// Macros over BIO_set_flags, BIO_clear_flags and BIO_ctrl.
+static inline void shim_BIO_set_retry_read(BIO *b) { BIO_set_retry_read(b); }
+static inline void shim_BIO_set_retry_write(BIO *b) { BIO_set_retry_write(b); }
+static inline void shim_BIO_clear_retry_flags(BIO *b) { BIO_clear_retry_flags(b); }
+static inline long shim_BIO_get_mem_data(BIO *b, char **data) { return BIO_get_mem_data(b, data); }

@@ -82,6 +82,16 @@ public enum DataFailure: Equatable, Sendable {
         }
     }
 
+    /// More for the log, where there is more to say.
+    public var detail: String? {
+        switch self {
+        case .clientNeverConnected(let address): "\(address)"
+        case .clientRefused(let address, let reason), .clientUnreachable(let address, let reason): "\(address): \(reason)"
+        case .handshakeFailed(let reason), .backendUnreachable(let reason): reason
+        default: nil
+        }
+    }
+
     /// What the client is told.
     var reply: Reply {
         switch self {

@@ -51,8 +51,8 @@ extension Session {
         case "": return reply(.authNeedsArgument)
         default: return reply(.unknownMechanism)
         }
+        guard queue.isEmpty else { return end(.pipelinedBeforeTLS) }
         reply(.startTLS)
-        queue.removeAll()
         state = .securing
         actions += [.protectData(isDataPrivate), .cancelTimer(.idle), .setTimer(.handshake), .startTLS]
     }

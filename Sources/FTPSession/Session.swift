@@ -117,6 +117,8 @@ public struct Session: ~Copyable {
         guard state != .closed else { return [] }
         process(event)
         while state == .idle, !queue.isEmpty { begin(queue.removeFirst()) }
+        // A command that was answered here keeps the session awake like any other.
+        if case .clientSent = event, state == .idle, !actions.contains(.setTimer(.idle)) { actions.append(.setTimer(.idle)) }
         if state == .idle, backend == .failed(.backendClosed) { end(.backendClosed) }
         if isDraining, state == .idle { end(.shutdown) }
         defer { actions = [] }

@@ -3,6 +3,10 @@ import Glibc
 
 /// Calls back on the loop's thread when the process gets a signal. One loop of the process may watch signals.
 public final class SignalWatcher {
+    public static let terminate = SIGTERM
+    public static let interrupt = SIGINT
+    public static let hangUp = SIGHUP
+
     private var event: OpaquePointer?  // event *
     private let onSignal: () -> Void
 

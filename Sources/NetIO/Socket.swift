@@ -53,6 +53,11 @@ public struct Socket: ~Copyable, Sendable {
         return socket
     }
 
+    /// One attempt to send a last word on a connection that is about to be closed.
+    public borrowing func sendOnce(_ bytes: [UInt8]) {
+        _ = bytes.withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+    }
+
     public borrowing func localAddress() -> SocketAddress? { Self.name(descriptor, getsockname) }
     public borrowing func peerAddress() -> SocketAddress? { Self.name(descriptor, getpeername) }
 

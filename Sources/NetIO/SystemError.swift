@@ -20,5 +20,8 @@ public struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
 
     public static let addressInUse = EADDRINUSE
     public static let connectionRefused = ECONNREFUSED
+    public static let brokenPipe = EPIPE
+    public static let permissionDenied = EACCES
+    public static let addressFamilyUnsupported = EAFNOSUPPORT
     public static let outOfDescriptors = [EMFILE, ENFILE, ENOBUFS, ENOMEM]
 }

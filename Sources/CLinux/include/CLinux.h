@@ -9,3 +9,5 @@ int ftpsgate_accept4(int listener, struct sockaddr *address, unsigned int *lengt
 int ftpsgate_eventfd(void);
 /// Gives free memory back to the kernel (malloc_trim(3)).
 void ftpsgate_trim_memory(void);
+/// Names the calling thread, in at most 15 bytes.
+void ftpsgate_name_thread(const char *name);

@@ -1,0 +1,342 @@
+import FTPProtocol
+import FTPSession
+import NetIO
+import PKI
+import TLS
+import Wire
+
+/// One client: turns what happens on its connections into events, and performs what the session makes of them.
+///
+/// Owned by a worker and confined to its thread. It decides nothing: that is `Session`'s business. Whatever becomes ready calls
+/// `run`, which does all that can be done now, one step after the other, and ends with one write per connection.
+final class ClientConnection {
+    private enum Phase {
+        case clear
+        case handshaking
+        case secured
+        /// Our close_notify is out (CCC), the client's is awaited.
+        case endingTLS
+        case over
+    }
+
+    private var session: Session
+    private let surroundings: Surroundings
+    private let client: ControlChannel
+    private var framer = LineFramer(limit: lineLimitBeforeTLS)
+    private var backend: ControlChannel?
+    private var parser = ReplyParser()
+    private var dialling: BackendDialer.Attempt?
+    private var data: DataChannel?
+    private var isDataPrivate = false
+    private var timers: [FTPSession.Timer: any NetIO.Timer] = [:]
+    private var events: [Event] = []
+    private var isRunning = false
+    private var phase = Phase.clear
+    private let isImplicit: Bool
+    private let tag = SessionTag.random()
+    private let journal: SessionLog
+    private let onEnd: (ClientConnection) -> Void
+
+    private static let lineLimitBeforeTLS = 512
+    private static let lineLimit = 8192
+    /// Lines and replies that one turn takes before others have theirs.
+    private static let stepsPerTurn = 256
+    /// Replies that the client does not read: beyond this the backend is not read either.
+    private static let unreadLimit = 64 * 1024
+
+    init(_ client: ControlChannel, isImplicit: Bool, _ surroundings: Surroundings, onEnd: @escaping (ClientConnection) -> Void) {
+        let transport = client.stream.transport
+        let configuration = surroundings.configuration
+        self.client = client
+        self.isImplicit = isImplicit
+        self.surroundings = surroundings
+        self.onEnd = onEnd
+        session = Session(
+            policy: configuration.session,
+            facts: Session.Facts(
+                client: transport.peerAddress, isImplicit: isImplicit,
+                passiveAddress: surroundings.publicAddress.address(for: transport.peerAddress.ip, local: transport.localAddress.ip),
+                ownPorts: surroundings.ownPorts))
+        let id = String(surroundings.random.number(below: 1 << 40) | 1 << 40, radix: 36)
+        journal = SessionLog(id: id, client: transport.peerAddress, log: surroundings.log, scheduler: surroundings.scheduler)
+        if configuration.session.controlTLS == .optional { framer.limit = Self.lineLimit }
+    }
+
+    func start() {
+        journal.opened(isImplicit: isImplicit)
+        client.stream.transport.onReady = { [unowned self] in run() }
+        post(.accepted)
+    }
+
+    /// Ends the session when it runs no transfer.
+    func drain() { post(.drainRequested) }
+
+    /// Ends it now.
+    func stop() { post(.clientGone(.shutdown)) }
+
+    private func post(_ event: Event) {
+        events.append(event)
+        run()
+    }
+
+    // MARK: - What can be done
+
+    private func run() {
+        guard !isRunning, phase != .over else { return }
+        isRunning = true
+        defer { isRunning = false }
+        var steps = 0
+        while steps < Self.stepsPerTurn {
+            while steps < Self.stepsPerTurn, step() { steps += 1 }
+            guard phase != .over else { return }
+            client.flush()
+            backend?.flush()
+            guard let code = client.stream.sendFailure else { break }
+            events.append(.clientGone(.clientReset(errno: code)))
+        }
+        // Others have their turn before the rest.
+        if steps >= Self.stepsPerTurn { client.stream.transport.wake() }
+    }
+
+    /// Does one thing; false when there is nothing to do.
+    private func step() -> Bool {
+        if phase == .over { return false }
+        if !events.isEmpty {
+            for action in session.handle(events.removeFirst()) { perform(action) }
+            return true
+        }
+        return handshake() || takeFromClient() || takeFromBackend()
+    }
+
+    private func handshake() -> Bool {
+        guard phase == .handshaking else { return false }
+        switch client.stream.handshake() {
+        case .wantsRead, .wantsWrite: return false
+        case .done:
+            phase = .secured
+            framer.limit = Self.lineLimit
+            journal.secured(client.stream.tls?.facts)
+            events.append(.clientSecured)
+        case .failed(let error): events.append(.clientGone(reason(error)))
+        }
+        return true
+    }
+
+    private func takeFromClient() -> Bool {
+        guard phase != .handshaking, session.takesCommands else { return false }
+        if let line = framer.next() {
+            events.append(event(line))
+            return true
+        }
+        switch client.receive() {
+        case .nothing: return false
+        case .bytes(let bytes):
+            if phase == .clear, !session.isSecured, bytes[0] == FirstByte.ofTLS {
+                events.append(.clientGone(.tlsOnExplicitPort))
+            } else {
+                framer.append(contentsOf: bytes)
+            }
+        case .ended(.closeNotify) where phase == .endingTLS:
+            client.stream.stopTLS()
+            phase = .clear
+        case .ended(.failed(let error)): events.append(.clientGone(reason(error)))
+        case .ended: events.append(.clientGone(.clientClosed))
+        }
+        return true
+    }
+
+    private func event(_ line: LineFramer.Line) -> Event {
+        guard case .line(let bytes) = line else { return .clientSentMalformed(.tooLong) }
+        switch Command.parse(bytes) {
+        case .command(let command):
+            journal.command(command)
+            return .clientSent(command)
+        // An empty line is a command that nobody knows.
+        case .empty: return .clientSent(Command(Command.Verb("")))
+        case .illegalCharacter: return .clientSentMalformed(.illegalCharacter)
+        }
+    }
+
+    private func takeFromBackend() -> Bool {
+        guard let backend, client.unsentCount < Self.unreadLimit else { return false }
+        switch parser.next() {
+        case .reply(let reply): events.append(.backendSent(reply))
+        case .notAReply: events.append(.backendSentNonsense)
+        case .tooLong: events.append(.backendSentEndlessReply)
+        case nil:
+            if let part = parser.takePart() {
+                events.append(.backendSentPart(code: part.code, bytes: part.bytes))
+                return true
+            }
+            switch backend.receive() {
+            case .nothing: return false
+            case .bytes(let bytes): parser.append(contentsOf: bytes)
+            case .ended:
+                backend.stream.transport.close()
+                self.backend = nil
+                events.append(.backendClosed)
+            }
+        }
+        return true
+    }
+
+    private func reason(_ error: TLSError) -> CloseReason {
+        switch error {
+        case .transport(let errno): .clientReset(errno: errno)
+        case .disconnected: .clientClosed
+        default: .tlsFailed("\(error)")
+        }
+    }
+
+    // MARK: - What the session wants done
+
+    private func perform(_ action: Action) {
+        switch action {
+        case .replyToClient(let reply):
+            journal.reply(reply)
+            client.say(reply.bytes)
+        case .relayToClient(let bytes): client.say(bytes)
+        case .startTLS: startTLS()
+        case .stopTLS:
+            client.flush()
+            client.stream.sendCloseNotify()
+            phase = .endingTLS
+        case .issueTicket: client.stream.tls?.queueTicket()
+
+        case .connectBackend: connectBackend()
+        case .sendToBackend(let command): backend?.say(command.line + [13, 10])
+        case .remember(let memory): surroundings.backend.memory = memory
+
+        case .listenForClient: dataChannel()?.client.listen(at: client.stream.transport.localAddress.ip)
+        case .planClient(let address): dataChannel()?.client.plan(address)
+        case .dialClient: data?.client.dial(from: client.stream.transport.localAddress)
+        case .dialBackendData(let address): dataChannel()?.backend.dial(address)
+        case .listenForBackend(let family): dataChannel()?.backend.listen(family)
+        case .protectData(let isPrivate): isDataPrivate = isPrivate
+        case .startRelay(let direction):
+            journal.transferStarts()
+            data?.start(direction)
+        case .endData(let ending): data?.end(ending)
+
+        case .setTimer(let timer): start(timer)
+        case .cancelTimer(let timer): timers[timer]?.cancel()
+        case .note(let note): journal.note(note)
+        case .close(let reason): close(reason)
+        }
+    }
+
+    private func startTLS() {
+        // Bytes that came before our 234 were sent in the clear by whoever sat on the line; as commands behind TLS they would
+        // pass for the client's own (CVE-2011-0411 and its kin).
+        if !isImplicit, framer.pendingCount > 0 || client.stream.firstUnreadByte() != nil {
+            client.fallSilent()
+            events.append(.clientGone(.pipelinedBeforeTLS))
+            return
+        }
+        client.flush()
+        client.stream.startTLS(surroundings.configuration.tls, .control(tag: tag))
+        phase = .handshaking
+    }
+
+    private func connectBackend() {
+        dialling = surroundings.backend.dial { [unowned self] result in
+            switch result {
+            case .success(let transport):
+                transport.onReady = { [unowned self] in run() }
+                backend = ControlChannel(transport, staging: surroundings.staging)
+                post(.backendConnected(BackendFacts(address: transport.peerAddress, memory: surroundings.backend.memory)))
+            case .failure(let problem):
+                journal.backendUnavailable(problem)
+                post(.backendUnavailable(problem.reason))
+            }
+        }
+    }
+
+    /// The one of the current plan; made for its first action.
+    private func dataChannel() -> DataChannel? {
+        if let data, !data.hasEnded { return data }
+        guard let control = backend?.stream.transport else { return nil }
+        let peer = client.stream.transport.peerAddress
+        let binding = ClientDataEnd.Binding(tag: tag, client: peer, certificate: client.stream.tls?.facts?.clientCertificate?.der)
+        let channel = DataChannel(
+            surroundings,
+            client: ClientDataEnd(surroundings, binding: binding, isProtected: { [unowned self] in isDataPrivate }),
+            backend: BackendDataEnd(surroundings, control: control),
+            forgivesMissingCloseNotify: surroundings.configuration.session.uploadEOF.forgives(peer.ip)
+        ) { [weak self] event in self?.post(event) }
+        discardDataChannel()
+        data = channel
+        return channel
+    }
+
+    private func discardDataChannel() {
+        guard let old = data else { return }
+        data = nil
+        // One of its own callbacks may be running.
+        surroundings.scheduler.later { _ = old }
+    }
+
+    // MARK: - Clocks
+
+    private func start(_ timer: FTPSession.Timer) {
+        guard let limit = limit(of: timer) else { return }
+        if timers[timer] == nil {
+            timers[timer] = surroundings.scheduler.makeTimer { [unowned self] in post(.timerFired(timer)) }
+        }
+        timers[timer]?.start(after: limit)
+    }
+
+    /// Nil where the operator has switched the clock off with 0.
+    private func limit(of timer: FTPSession.Timer) -> Duration? {
+        let timeouts = surroundings.configuration.timeouts
+        let limit: Duration =
+            switch timer {
+            case .login: timeouts.login
+            case .handshake: timeouts.handshake
+            case .idle: timeouts.idle
+            // PROTOCOL 2: slow backends take their time to greet.
+            case .greeting: timeouts.connect + .seconds(30)
+            case .reply: timeouts.reply
+            case .dataSettle: .milliseconds(200)
+            case .quit: .seconds(2)
+            case .abortGrace: .seconds(1)
+            case .abortWindow: .milliseconds(250)
+            case .abortReply: .seconds(10)
+            case .afterFailure: .seconds(5)
+            }
+        return limit > .zero ? limit : nil
+    }
+
+    // MARK: - The end
+
+    private func close(_ reason: CloseReason) {
+        let wasSecured = phase == .secured
+        phase = .over
+        events = []
+        for timer in timers.values { timer.cancel() }
+        dialling?.cancel()
+        if let data, !data.hasEnded { data.end(.abandon) }
+        discardDataChannel()
+        backend?.flush()
+        backend?.stream.transport.close()
+        if case .clientReset = reason {
+            client.stream.transport.close()
+        } else {
+            client.flush()
+            if wasSecured { client.stream.sendCloseNotify() }
+            surroundings.linger(client.stream)
+        }
+        journal.closed(reason)
+        onEnd(self)
+    }
+}
+
+extension SessionPolicy.UploadEOF {
+    /// Whether an upload of this client may end without close_notify.
+    func forgives(_ client: IPAddress) -> Bool {
+        switch self {
+        case .strict: false
+        case .lenient(let networks): networks.isEmpty || networks.contains { $0.contains(client) }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+import FTPProtocol
+import FTPSession
+import NetIO
+import Wire
+
+/// One transfer's two ends, from PASV to the last byte: made as the session asks, joined by a relay, and put away so that
+/// neither peer mistakes a broken transfer for a whole one (PROTOCOL 5).
+final class DataChannel {
+    let client: ClientDataEnd
+    let backend: BackendDataEnd
+    private let surroundings: Surroundings
+    private let forgivesMissingCloseNotify: Bool
+    private let onEvent: (Event) -> Void
+    private var direction: Direction?
+    private var relay: Relay?
+    /// The relay is through with the source; the end is on its way to the sink.
+    private var isEnding = false
+    private(set) var hasEnded = false
+    /// The client said in the middle of a download that it wants no more.
+    private var hasClientLeft = false
+    private var clock: (any NetIO.Timer)?
+    private var lastProgress: Duration = .zero
+    private var progressAtLastLook = 0
+
+    /// - Parameter forgivesMissingCloseNotify: `--upload-eof lenient` is meant for this client.
+    init(
+        _ surroundings: Surroundings, client: ClientDataEnd, backend: BackendDataEnd, forgivesMissingCloseNotify: Bool,
+        onEvent: @escaping (Event) -> Void
+    ) {
+        self.surroundings = surroundings
+        self.client = client
+        self.backend = backend
+        self.forgivesMissingCloseNotify = forgivesMissingCloseNotify
+        self.onEvent = onEvent
+        client.onPromised = { onEvent(.clientDataListening($0)) }
+        client.onNoPort = { onEvent(.noPassivePort) }
+        client.onBegan = { onEvent(.clientDataBegan) }
+        client.onReady = { [unowned self] in
+            onEvent(.clientDataReady)
+            join()
+        }
+        client.onFailure = { [unowned self] in end(.failed($0, bytes: bytesMoved)) }
+        backend.onListening = { onEvent(.backendDataListening($0)) }
+        backend.onReady = { [unowned self] in
+            onEvent(.backendDataConnected)
+            join()
+        }
+        backend.onFailure = { [unowned self] failure in
+            direction == nil ? onEvent(.backendDataFailed(failure)) : end(.failed(failure, bytes: 0))
+        }
+    }
+
+    private var bytesMoved: Int { relay?.bytesMoved ?? 0 }
+
+    // MARK: - Joining
+
+    /// The backend is ready to send or to take: the relay runs as soon as both ends are there.
+    func start(_ direction: Direction) {
+        self.direction = direction
+        startClock()
+        if case .failed(let failure) = backend.state { return end(.failed(failure, bytes: 0)) }
+        client.await()
+        join()
+    }
+
+    private func join() {
+        guard let direction, relay == nil, !hasEnded, let client = client.stream, let backend = backend.stream else { return }
+        let isDownload = direction == .download
+        relay = Relay(from: isDownload ? backend : client, to: isDownload ? client : backend, staging: surroundings.staging) {
+            [unowned self] ending in isDownload ? downloadEnded(ending) : uploadEnded(ending)
+        }
+        client.transport.onReady = { [unowned self] in pump() }
+        backend.transport.onReady = { [unowned self] in pump() }
+        pump()
+    }
+
+    private func pump() {
+        if isEnding { return finishEnding() }
+        if direction == .download { watchClient() }
+        guard !hasEnded else { return }
+        relay?.pump()
+    }
+
+    /// During a download the client has nothing to say but that it is gone.
+    private func watchClient() {
+        guard let stream = client.stream, !hasClientLeft else { return }
+        while true {
+            switch stream.read(into: surroundings.staging.plaintext, limit: Staging.smallestBatch) {
+            case .bytes: continue
+            case .wouldBlock: return
+            case .end(.failed): return end(.failed(.clientClosedEarly, bytes: bytesMoved))
+            case .end(.fin):
+                // In the clear it may go on reading; if not, the next bytes meet a RST.
+                hasClientLeft = true
+                return
+            case .end:
+                hasClientLeft = true
+                relay?.refusesMore = true
+                return
+            }
+        }
+    }
+
+    // MARK: - The end of a download
+
+    private func downloadEnded(_ ending: Relay.Ending) {
+        switch ending {
+        case .sinkFailed: end(.failed(.clientClosedEarly, bytes: bytesMoved))
+        case .sourceEnded(.fin):
+            // The end is said before the backend's reply passes: clients take the reply for the last word.
+            client.stream?.sendCloseNotify()
+            isEnding = true
+            finishEnding()
+        case .sourceEnded: end(.failed(.backendBroke, bytes: bytesMoved))
+        }
+    }
+
+    // MARK: - The end of an upload
+
+    private func uploadEnded(_ ending: Relay.Ending) {
+        switch ending {
+        case .sinkFailed: end(.failed(.backendBroke, bytes: bytesMoved))
+        case .sourceEnded(.fin), .sourceEnded(.closeNotify):
+            client.stream?.sendCloseNotify()
+            isEnding = true
+            finishEnding()
+        case .sourceEnded(.truncated(atRecordBoundary: true)) where forgivesMissingCloseNotify:
+            isEnding = true
+            finishEnding()
+        case .sourceEnded: end(.failed(.uploadTruncated, bytes: bytesMoved))
+        }
+    }
+
+    /// Everything is said; it remains that the kernel takes it.
+    private func finishEnding() {
+        guard !hasEnded, let client = client.stream, let backend = backend.stream else { return }
+        let sink = direction == .download ? client : backend
+        guard sink.flush() else {
+            if sink.sendFailure != nil {
+                end(.failed(direction == .download ? .clientClosedEarly : .backendBroke, bytes: bytesMoved))
+            }
+            return
+        }
+        sink.transport.finishWriting()
+        end(.completed(bytes: bytesMoved))
+    }
+
+    // MARK: - Putting away
+
+    private func end(_ outcome: DataOutcome) {
+        guard !hasEnded else { return }
+        hasEnded = true
+        clock?.cancel()
+        switch outcome {
+        case .completed:
+            release(client.stream) { surroundings.linger($0) }
+            release(backend.stream) { surroundings.linger($0) }
+            client.handOver()
+            backend.handOver()
+        case .failed(.backendBroke, _) where direction == .upload:
+            // The client goes on sending until it has read the reply.
+            swallowClient()
+            backend.reset()
+        case .failed:
+            client.reset()
+            backend.reset()
+        }
+        onEvent(.dataEnded(outcome))
+    }
+
+    private func release(_ stream: Stream?, _ body: (Stream) -> Void) {
+        if let stream { body(stream) }
+    }
+
+    private func swallowClient() {
+        guard let stream = client.stream else { return client.reset() }
+        client.handOver()
+        surroundings.swallow(stream)
+    }
+
+    /// As the session says; nothing is reported any more.
+    func end(_ ending: DataEnding) {
+        hasEnded = true
+        clock?.cancel()
+        switch ending {
+        case .abandon:
+            client.reset()
+            backend.reset()
+        case .abort: client.reset()
+        case .abandonBackend: backend.reset()
+        case .drainClient:
+            swallowClient()
+            backend.reset()
+        }
+    }
+
+    // MARK: - The clock
+
+    /// `--data-timeout`: from the promise of a data connection to its start, and then without a byte moved. Looked at several
+    /// times within the limit, so that a stall is found soon after it.
+    private func startClock() {
+        let limit = surroundings.configuration.timeouts.data
+        guard limit > .zero, clock == nil else { return }
+        lastProgress = surroundings.scheduler.now
+        clock = surroundings.scheduler.makeTimer { [unowned self] in checkProgress(limit) }
+        clock?.start(after: limit / 4)
+    }
+
+    private func checkProgress(_ limit: Duration) {
+        let unsent = (client.stream?.unsentCount ?? 0) + (backend.stream?.unsentCount ?? 0)
+        let progress = relay == nil ? 0 : bytesMoved - unsent
+        let now = surroundings.scheduler.now
+        if progress != progressAtLastLook {
+            progressAtLastLook = progress
+            lastProgress = now
+        }
+        guard now - lastProgress >= limit else {
+            clock?.start(after: limit / 4)
+            return
+        }
+        end(.failed(relay == nil ? client.absence ?? backend.absence ?? .stalled : .stalled, bytes: bytesMoved))
+    }
+}

@@ -1,0 +1,197 @@
+import NetIO
+public import Telemetry
+public import Wire
+
+/// The gateway as a whole: opens the ports, starts the workers, hands accepted clients to them, and ends in order.
+///
+/// It lives on the thread that calls `run`: accepting and counting is all that happens there.
+public final class GatewayServer {
+    /// Where clients can connect, now that everything listens.
+    public struct Ready: Sendable {
+        public let listen: [(address: SocketAddress, isImplicit: Bool)]
+        /// In ascending order.
+        public let passive: [UInt16]
+    }
+
+    public enum Ending: Equatable, Sendable {
+        /// Every session came to its own end.
+        case drained
+        /// Some were cut off when `--drain-timeout` was over, or at the second signal.
+        case forced
+    }
+
+    private struct WorkerHandle {
+        let mailbox: Mailbox<WorkerMessage>
+        let passiveSockets: [Int32]
+        var sessions = 0
+        var hasEnded = false
+    }
+
+    private let configuration: GatewayConfiguration
+    private let log: EventLog
+    private let loop: EventLoop
+    private let mailbox: Mailbox<ServerMessage>
+    private var mail: MailboxReader?
+    private var listeners: [Listener] = []
+    private var signals: [SignalWatcher] = []
+    private var workers: [WorkerHandle] = []
+    private var admission: Admission
+    private var drainDeadline: LoopTimer?
+    private var ending: Ending?
+    private let ready: Ready
+
+    /// Opens every port.
+    /// - Throws: when a control port cannot be had, or not one passive port.
+    public init(configuration: GatewayConfiguration, log: EventLog) throws(StartError) {
+        self.configuration = configuration
+        self.log = log
+        admission = Admission(configuration)
+        do throws(SystemError) {
+            loop = try EventLoop()
+            mailbox = try Mailbox()
+        } catch {
+            throw StartError(description: "\(error); raise the limit of open files.")
+        }
+        var control: [(Listener, GatewayConfiguration.Listener.Mode)] = []
+        var accept: (consuming Socket, GatewayConfiguration.Listener.Mode) -> Void = { _, _ in }
+        for listener in configuration.listeners {
+            let socket = try ListeningSockets.open(listener)
+            control.append((try Self.listen(socket, loop, log) { accept($0, listener.mode) }, listener.mode))
+        }
+        let passive = Self.openPassivePorts(configuration, log)
+        guard !passive.isEmpty else {
+            throw StartError(description: "not one port of --passive-ports can be listened on; choose another range.")
+        }
+        listeners = control.map(\.0)
+        ready = Ready(
+            listen: control.map { (address: $0.0.address, isImplicit: $0.1 == .implicit) }, passive: passive.map(\.port).sorted())
+        workers = try Self.share(passive, among: configuration.workers, log)
+        accept = { [unowned self] in accepted($0, $1) }
+    }
+
+    private static func listen(
+        _ socket: consuming Socket, _ loop: EventLoop, _ log: EventLog, _ onAccept: @escaping (consuming Socket) -> Void
+    ) throws(StartError) -> Listener {
+        do throws(SystemError) {
+            return try Listener(
+                socket: socket, loop: loop,
+                onExhausted: { log.error("accept.exhausted", ["reason": .string("\($0)"), "remedy": "raise the limit of open files"]) },
+                onAccept)
+        } catch {
+            throw StartError(description: "\(error).")
+        }
+    }
+
+    private static func openPassivePorts(_ configuration: GatewayConfiguration, _ log: EventLog) -> [ListeningSockets.PassivePort] {
+        ListeningSockets.openPassive(configuration.passivePorts, hosts: ListeningSockets.hosts(configuration.listeners)) { port, problem in
+            log.warning("passive_port.left_out", ["port": .integer(Int(port)), "reason": .string("\(problem)")])
+        }
+    }
+
+    /// Each port has one owner, so a data connection arrives where its control connection lives.
+    private static func share(
+        _ passive: [ListeningSockets.PassivePort], among wanted: Int, _ log: EventLog
+    ) throws(StartError) -> [WorkerHandle] {
+        let count = min(wanted, passive.count)
+        if count < wanted {
+            log.warning(
+                "workers.reduced", ["workers": .integer(count), "reason": "each worker needs a passive port; see --passive-ports"])
+        }
+        var handles: [WorkerHandle] = []
+        for index in 0..<count {
+            let sockets = stride(from: index, to: passive.count, by: count).flatMap { passive[$0].descriptors }
+            do throws(SystemError) {
+                handles.append(WorkerHandle(mailbox: try Mailbox(), passiveSockets: sockets))
+            } catch {
+                throw StartError(description: "\(error); raise the limit of open files.")
+            }
+        }
+        return handles
+    }
+
+    // MARK: - Running
+
+    /// Serves until SIGTERM or SIGINT, and then until the sessions are over.
+    /// - Parameter onReady: called once clients can connect.
+    /// - Throws: when a thread cannot be started.
+    public func run(onReady: (Ready) -> Void) throws(StartError) -> Ending {
+        mail = MailboxReader(mailbox, loop: loop) { [unowned self] in take($0) }
+        for signal in [SignalWatcher.terminate, SignalWatcher.interrupt] {
+            signals.append(SignalWatcher(signal, loop: loop) { [unowned self] in endingWanted() })
+        }
+        signals.append(
+            SignalWatcher(SignalWatcher.hangUp, loop: loop) { [log] in
+                log.info("signal.hangup", ["message": "nothing is reloaded in this version; restart to take up changes"])
+            })
+        let ownPorts = Set(ready.listen.map(\.address.port) + ready.passive)
+        for (index, worker) in workers.enumerated() { try start(index, worker, ownPorts) }
+        onReady(ready)
+        loop.run()
+        return ending ?? .drained
+    }
+
+    private func start(_ index: Int, _ handle: WorkerHandle, _ ownPorts: Set<UInt16>) throws(StartError) {
+        let (configuration, log, server) = (configuration, log, mailbox)
+        let (sockets, inbox) = (handle.passiveSockets, handle.mailbox)
+        do throws(SystemError) {
+            try Thread.start(name: "worker-\(index)") {
+                do throws(SystemError) {
+                    try Worker(
+                        index: index, configuration: configuration, passiveSockets: sockets, ownPorts: ownPorts, log: log,
+                        mailbox: inbox, server: server
+                    ).run()
+                } catch {
+                    log.error("worker.failed", ["worker": .integer(index), "reason": .string("\(error)")])
+                    server.post(.workerEnded(worker: index))
+                }
+            }
+        } catch {
+            throw StartError(description: "\(error).")
+        }
+    }
+
+    private func take(_ message: ServerMessage) {
+        switch message {
+        case .sessionEnded(let index, let client):
+            workers[index].sessions -= 1
+            admission.left(client)
+        case .workerEnded(let index):
+            workers[index].hasEnded = true
+            if workers.allSatisfy(\.hasEnded) { loop.stop() }
+        }
+    }
+
+    private func accepted(_ socket: consuming Socket, _ mode: GatewayConfiguration.Listener.Mode) {
+        guard let peer = socket.peerAddress() else { return }
+        let client = peer.ip.unmapped
+        if let refusal = admission.admit(client) {
+            if mode == .explicit, let farewell = refusal.farewell { socket.sendOnce(Array(farewell.utf8)) }
+            return log.info("client.refused", ["client": .string("\(peer)"), "reason": .string(refusal.rawValue)])
+        }
+        // FTP sessions are long: the number of sessions says more of a worker's load than a hash over addresses.
+        let open = workers.indices.filter { !workers[$0].hasEnded }
+        guard let index = open.min(by: { workers[$0].sessions < workers[$1].sessions }) else { return admission.left(client) }
+        workers[index].sessions += 1
+        workers[index].mailbox.post(.connection(descriptor: socket.take(), mode: mode))
+    }
+
+    // MARK: - Ending
+
+    private func endingWanted() {
+        guard ending == nil else { return force() }
+        ending = .drained
+        for listener in listeners { listener.close() }
+        log.info("drain.started", ["sessions": .integer(admission.sessions)])
+        for worker in workers { worker.mailbox.post(.drain) }
+        let deadline = LoopTimer(loop: loop) { [unowned self] in force() }
+        deadline.start(after: configuration.timeouts.drain)
+        drainDeadline = deadline
+    }
+
+    private func force() {
+        guard ending == .drained else { return }
+        ending = .forced
+        log.warning("drain.forced", ["sessions": .integer(admission.sessions)])
+        for worker in workers { worker.mailbox.post(.stop) }
+    }
+}

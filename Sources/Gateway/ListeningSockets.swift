@@ -1,0 +1,92 @@
+import NetIO
+import Wire
+
+/// Why the gateway cannot start: one sentence with what to do.
+public struct StartError: Error, CustomStringConvertible {
+    public let description: String
+}
+
+/// Opens the gateway's listening sockets, control and passive.
+enum ListeningSockets {
+    /// Listens on one address, or on every address of both families.
+    static func open(host: IPAddress?, port: UInt16) throws(SystemError) -> Socket {
+        if let host { return try Socket.listening(on: SocketAddress(ip: host, port: port)) }
+        do {
+            return try Socket.listening(on: SocketAddress(ip: .anyV6, port: port))
+        } catch where error.code == SystemError.addressFamilyUnsupported {
+            return try Socket.listening(on: SocketAddress(ip: .anyV4, port: port))
+        }
+    }
+
+    static func open(_ listener: GatewayConfiguration.Listener) throws(StartError) -> Socket {
+        do throws(SystemError) {
+            return try open(host: listener.host, port: listener.port)
+        } catch {
+            let flag = listener.mode == .explicit ? "--listen" : "--listen-implicit"
+            let remedy =
+                switch error.code {
+                case SystemError.addressInUse: "stop what listens there, or choose another port with \(flag)"
+                case SystemError.permissionDenied:
+                    "ports below 1024 need root or CAP_NET_BIND_SERVICE; or choose another port with \(flag)"
+                default: "choose an address of this machine with \(flag)"
+                }
+            throw StartError(description: "\(error); \(remedy).")
+        }
+    }
+
+    /// One passive port: a listening socket for each address that control connections come to.
+    struct PassivePort {
+        let port: UInt16
+        let descriptors: [Int32]
+    }
+
+    /// - Parameter onMissing: is called for each port that cannot be had.
+    static func openPassive(
+        _ ports: GatewayConfiguration.PassivePorts, hosts: [IPAddress?], onMissing: (UInt16, SystemError) -> Void
+    ) -> [PassivePort] {
+        var opened: [PassivePort] = []
+        func add(_ port: UInt16) -> SystemError? {
+            do throws(SystemError) {
+                opened.append(try openPassive(port, hosts: hosts))
+                return nil
+            } catch {
+                return error
+            }
+        }
+        switch ports {
+        case .range(let range):
+            for port in range.lower...range.upper {
+                if let problem = add(port) { onMissing(port, problem) }
+            }
+        case .chosenByKernel(let count):
+            // What is free on one address may be taken on the next: then another is tried.
+            for _ in 0..<count * 10 where opened.count < count { _ = add(0) }
+        }
+        return opened
+    }
+
+    private static func openPassive(_ port: UInt16, hosts: [IPAddress?]) throws(SystemError) -> PassivePort {
+        var port = port
+        var descriptors: [Int32] = []
+        do throws(SystemError) {
+            for host in hosts {
+                let socket = try open(host: host, port: port)
+                port = socket.localAddress()?.port ?? port
+                descriptors.append(socket.take())
+            }
+        } catch {
+            for descriptor in descriptors { _ = Socket(owning: descriptor) }
+            throw error
+        }
+        return PassivePort(port: port, descriptors: descriptors)
+    }
+
+    /// Where passive ports are listened on: where the control connections come to.
+    static func hosts(_ listeners: [GatewayConfiguration.Listener]) -> [IPAddress?] {
+        let hosts = listeners.map(\.host)
+        if hosts.contains(nil) { return [nil] }
+        var distinct: [IPAddress?] = []
+        for host in hosts where !distinct.contains(host) { distinct.append(host) }
+        return distinct
+    }
+}

@@ -1,0 +1,107 @@
+import FTPProtocol
+import FTPSession
+import NetIO
+import TLS
+import Telemetry
+import Wire
+
+/// One session's lines in the log: one when it ends, one for each transfer, and at debug level every command and reply.
+final class SessionLog {
+    let id: String
+    private let log: EventLog
+    private let client: SocketAddress
+    private let scheduler: any Scheduler
+    private let started: Duration
+    private var transferStarted: Duration?
+    private var user: String?
+    private var tls: TLSConnection.Facts?
+    private var transfers = 0
+    private var bytes = 0
+
+    init(id: String, client: SocketAddress, log: EventLog, scheduler: any Scheduler) {
+        self.id = id
+        self.client = client
+        self.log = log
+        self.scheduler = scheduler
+        started = scheduler.now
+    }
+
+    func opened(isImplicit: Bool) {
+        log.debug("session.opened", ["id": .string(id), "client": .string("\(client)"), "mode": .string(isImplicit ? "implicit" : "explicit")])
+    }
+
+    func secured(_ facts: TLSConnection.Facts?) { tls = facts }
+
+    func transferStarts() { transferStarted = scheduler.now }
+
+    /// The description masks passwords.
+    func command(_ command: Command) {
+        log.debug("command", ["id": .string(id), "line": .string("\(command)")])
+    }
+
+    func reply(_ reply: Reply) {
+        log.debug("reply", ["id": .string(id), "line": .string("\(reply)")])
+    }
+
+    func backendUnavailable(_ problem: BackendDialer.Problem) {
+        log.warning(
+            "backend.unavailable", ["id": .string(id), "backend": .string(problem.target), "reason": .string(problem.reason)])
+    }
+
+    func note(_ note: Note) {
+        switch note {
+        case .loggedIn(let user):
+            self.user = user
+            log.info("login", ["id": .string(id), "client": .string("\(client)"), "user": .string(user)])
+        case .loginFailed(let user):
+            log.warning("login.failed", ["id": .string(id), "client": .string("\(client)"), "user": .string(user)])
+        case .refused(let refusal, let command):
+            log.info(
+                "command.refused", ["id": .string(id), "reason": .string(refusal.rawValue), "command": .string("\(command)")])
+        case .unexpectedReply(let verb, let code):
+            log.warning(
+                "backend.unexpected_reply", ["id": .string(id), "command": .string(verb.name), "code": .integer(code)])
+        case .backendNonsense:
+            log.warning("backend.not_a_reply", ["id": .string(id)])
+        case .backendMayHaveKeptUpload:
+            log.warning("backend.may_have_kept_upload", ["id": .string(id)])
+        case .transferEnded(let record): transferEnded(record)
+        }
+    }
+
+    private func transferEnded(_ record: TransferRecord) {
+        let moved = record.outcome?.bytes ?? 0
+        transfers += 1
+        bytes += moved
+        var reason: String?
+        var detail: String?
+        if case .failed(let failure, _) = record.outcome {
+            reason = failure.label
+            detail = failure.detail
+        }
+        log.info(
+            "transfer",
+            [
+                "id": .string(id), "user": user.map { .string($0) }, "command": .string(record.command.verb.name),
+                "path": .string(record.command.argumentText), "direction": .string(record.direction.rawValue),
+                "bytes": .integer(moved), "ms": transferStarted.map { .integer((scheduler.now - $0).milliseconds) },
+                "code": .integer(record.code), "reason": reason.map { .string($0) }, "detail": detail.map { .string($0) },
+            ])
+        transferStarted = nil
+    }
+
+    func closed(_ reason: CloseReason) {
+        log.record(
+            reason.isWarning ? .warning : .info, "session.closed",
+            [
+                "id": .string(id), "client": .string("\(client)"), "user": user.map { .string($0) },
+                "tls": tls.map { .string($0.version) }, "cipher": tls.map { .string($0.cipher) },
+                "reason": .string(reason.label), "detail": reason.detail.map { .string($0) }, "transfers": .integer(transfers),
+                "bytes": .integer(bytes), "ms": .integer((scheduler.now - started).milliseconds),
+            ])
+    }
+}
+
+extension Duration {
+    fileprivate var milliseconds: Int { Int(self / .milliseconds(1)) }
+}

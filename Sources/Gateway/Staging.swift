@@ -1,0 +1,25 @@
+/// A worker's areas for bytes on their way through: one set for all of its connections.
+///
+/// A connection uses them within one operation only; what is left over at its end moves to the connection's own storage. So an
+/// idle connection holds no buffer at all, and a busy one batches many TLS records into one system call.
+final class Staging {
+    /// Ciphertext (or clear bytes) as received.
+    let incoming = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 64)
+    /// Bytes between being read from one side and written to the other.
+    let plaintext = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 64)
+    /// Records made by OpenSSL, before they are sent.
+    let outgoing = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 64)
+
+    /// Holds the largest batch, and a record's overhead for each of its records.
+    static let size = largestBatch + 64 * 1024
+    static let largestBatch = 256 * 1024
+    static let smallestBatch = 32 * 1024
+    /// A TLS record's payload (RFC 8446 section 5.1).
+    static let recordSize = 16 * 1024
+
+    deinit {
+        incoming.deallocate()
+        plaintext.deallocate()
+        outgoing.deallocate()
+    }
+}

@@ -1,0 +1,267 @@
+import NetIO
+import TLS
+import Wire
+
+/// One connection's bytes, clear or encrypted behind the same verbs.
+///
+/// `read` makes one receive and hands out everything that it brought; `write` takes everything and makes one send. What cannot
+/// be sent now is kept, so the one who writes looks at `hasUnsent` before making more. OpenSSL reads and writes through this
+/// type (`RecordTransport`) and never sees the socket.
+final class Stream: RecordTransport {
+    enum Read: Equatable {
+        case bytes(Int)
+        case wouldBlock
+        case end(End)
+    }
+
+    /// How the peer's bytes ended.
+    enum End: Equatable {
+        /// FIN on a clear connection.
+        case fin
+        case closeNotify
+        /// FIN without close_notify.
+        case truncated(atRecordBoundary: Bool)
+        case failed(TLSError)
+    }
+
+    let transport: any Transport
+    private(set) var tls: TLSConnection?
+    private let staging: Staging
+
+    /// Received, and in the staging area until the operation ends.
+    private var staged = 0..<0
+    /// Received in an earlier operation and not used up by it.
+    private var stash: [UInt8] = []
+    private var stashStart = 0
+    /// To be sent, before anything new.
+    private var unsent: [UInt8] = []
+    private var unsentStart = 0
+    /// Records in the staging area that this operation has made.
+    private var madeCount = 0
+    private var receivesLeft = 0
+    private var receiveLimit = 0
+    private var isReceiveBlocked = false
+    private var lastEnd: End?
+    private(set) var sendFailure: Int32?
+    /// Bytes from the peer so far, as they came.
+    private(set) var receivedCount = 0
+
+    init(_ transport: any Transport, staging: Staging) {
+        self.transport = transport
+        self.staging = staging
+    }
+
+    // MARK: - TLS
+
+    /// From here on everything is TLS, with us as the server.
+    func startTLS(_ context: TLSContext, _ role: TLSConnection.Role) {
+        tls = TLSConnection(context: context, transport: self, role: role)
+    }
+
+    /// Back to clear bytes: those behind the peer's close_notify are read next.
+    func stopTLS() {
+        tls = nil
+        lastEnd = nil
+    }
+
+    func handshake() -> TLSConnection.Step {
+        guard let tls else { return .done }
+        beginReceiving(limit: Staging.recordSize + 512, receives: 64)
+        defer { endOperation() }
+        return tls.handshake()
+    }
+
+    func sendCloseNotify() {
+        _ = tls?.sendCloseNotify()
+        endOperation()
+    }
+
+    /// The first byte that is here, or in the kernel, and that nobody has asked for yet. Takes such bytes in.
+    func firstUnreadByte() -> UInt8? {
+        if stashStart < stash.count { return stash[stashStart] }
+        guard case .bytes(let count) = transport.receive(into: staging.incoming) else { return nil }
+        staged = 0..<count
+        stashLeftover()
+        return stash[stashStart]
+    }
+
+    // MARK: - Reading
+
+    /// Reads what one receive of up to `limit` bytes brings. `buffer` has room for it and one record more.
+    func read(into buffer: UnsafeMutableRawBufferPointer, limit: Int) -> Read {
+        if let lastEnd { return .end(lastEnd) }
+        guard let tls else { return readClear(into: buffer, limit: limit) }
+        beginReceiving(limit: limit, receives: 1)
+        defer { endOperation() }
+        var total = 0
+        while buffer.count - total >= Staging.recordSize {
+            switch tls.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[total...])) {
+            case .bytes(let count): total += count
+            case .wantsRead, .wantsWrite:
+                if total > 0 { return .bytes(total) }
+                if isReceiveBlocked { return .wouldBlock }
+                // Less than a whole record has come so far.
+                receivesLeft = 1
+            case .closeNotify: return ended(.closeNotify, after: total)
+            case .truncated(let atRecordBoundary): return ended(.truncated(atRecordBoundary: atRecordBoundary), after: total)
+            case .failed(let error): return ended(.failed(error), after: total)
+            }
+        }
+        return .bytes(total)
+    }
+
+    private func readClear(into buffer: UnsafeMutableRawBufferPointer, limit: Int) -> Read {
+        if stashStart < stash.count { return .bytes(takeStash(into: buffer)) }
+        switch transport.receive(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(limit, buffer.count)])) {
+        case .bytes(let count):
+            receivedCount += count
+            return .bytes(count)
+        case .wouldBlock: return .wouldBlock
+        case .endOfStream: return ended(.fin, after: 0)
+        case .failed(let errno): return ended(.failed(.transport(errno: errno)), after: 0)
+        }
+    }
+
+    private func ended(_ end: End, after total: Int) -> Read {
+        lastEnd = end
+        return total > 0 ? .bytes(total) : .end(end)
+    }
+
+    // MARK: - Writing
+
+    var hasUnsent: Bool { unsentStart < unsent.count }
+    var unsentCount: Int { unsent.count - unsentStart }
+
+    /// Takes all of `bytes`; what the connection does not take now is kept for `flush`.
+    func write(_ bytes: UnsafeRawBufferPointer) {
+        guard sendFailure == nil, !bytes.isEmpty else { return }
+        if let tls {
+            var rest = bytes
+            while !rest.isEmpty {
+                guard case .bytes(let count) = tls.write(rest) else {
+                    // Records always find room here: nothing but a broken connection stops them.
+                    sendFailure = sendFailure ?? SystemError.brokenPipe
+                    break
+                }
+                rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+            }
+            endOperation()
+        } else {
+            sendOrKeep(bytes)
+        }
+    }
+
+    func write(_ bytes: [UInt8]) {
+        bytes.withUnsafeBytes { write($0) }
+    }
+
+    /// Sends what was kept. True when nothing is left.
+    @discardableResult
+    func flush() -> Bool {
+        while hasUnsent, sendFailure == nil {
+            let result = unsent.withUnsafeBytes { transport.send(UnsafeRawBufferPointer(rebasing: $0[unsentStart...])) }
+            switch result {
+            case .bytes(let count): unsentStart += count
+            case .wouldBlock, .endOfStream: return false
+            case .failed(let errno): sendFailure = errno
+            }
+        }
+        unsent = []
+        unsentStart = 0
+        return sendFailure == nil
+    }
+
+    private func sendOrKeep(_ bytes: UnsafeRawBufferPointer) {
+        var rest = bytes
+        if flush() {
+            while !rest.isEmpty {
+                let result = transport.send(rest)
+                if case .bytes(let count) = result {
+                    rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+                    continue
+                }
+                if case .failed(let errno) = result { sendFailure = errno }
+                break
+            }
+        }
+        if sendFailure == nil, !rest.isEmpty { unsent.append(contentsOf: rest) }
+    }
+
+    // MARK: - What OpenSSL calls
+
+    func readRecords(into buffer: UnsafeMutableRawBufferPointer) -> RecordIO {
+        if stashStart < stash.count { return .bytes(takeStash(into: buffer)) }
+        if staged.isEmpty {
+            guard receivesLeft > 0 else { return .wouldBlock }
+            receivesLeft -= 1
+            let area = UnsafeMutableRawBufferPointer(rebasing: staging.incoming[..<min(receiveLimit, staging.incoming.count)])
+            switch transport.receive(into: area) {
+            case .bytes(let count):
+                staged = 0..<count
+                receivedCount += count
+            case .wouldBlock:
+                isReceiveBlocked = true
+                return .wouldBlock
+            case .endOfStream: return .endOfStream
+            case .failed(let errno): return .failed(errno: errno)
+            }
+        }
+        let count = min(buffer.count, staged.count)
+        buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: staging.incoming[staged.lowerBound..<staged.lowerBound + count]))
+        staged = (staged.lowerBound + count)..<staged.upperBound
+        return .bytes(count)
+    }
+
+    func writeRecords(_ bytes: UnsafeRawBufferPointer) -> RecordIO {
+        if let sendFailure { return .failed(errno: sendFailure) }
+        if madeCount + bytes.count > staging.outgoing.count { sendMade() }
+        if bytes.count > staging.outgoing.count {
+            sendOrKeep(bytes)
+        } else {
+            UnsafeMutableRawBufferPointer(rebasing: staging.outgoing[madeCount...]).copyMemory(from: bytes)
+            madeCount += bytes.count
+        }
+        return .bytes(bytes.count)
+    }
+
+    // MARK: - Operations
+
+    private func beginReceiving(limit: Int, receives: Int) {
+        receiveLimit = limit
+        receivesLeft = receives
+        isReceiveBlocked = false
+    }
+
+    /// Sends the records that were made, and takes what was received and not used out of the staging area: the next
+    /// connection is about to use it.
+    private func endOperation() {
+        receivesLeft = 0
+        sendMade()
+        stashLeftover()
+    }
+
+    private func sendMade() {
+        guard madeCount > 0 else { return }
+        let made = UnsafeRawBufferPointer(rebasing: staging.outgoing[..<madeCount])
+        madeCount = 0
+        sendOrKeep(made)
+    }
+
+    private func stashLeftover() {
+        guard !staged.isEmpty else { return }
+        stash = Array(stash[stashStart...]) + Array(staging.incoming[staged])
+        stashStart = 0
+        staged = 0..<0
+    }
+
+    private func takeStash(into buffer: UnsafeMutableRawBufferPointer) -> Int {
+        let count = min(buffer.count, stash.count - stashStart)
+        stash.withUnsafeBytes { buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[stashStart..<stashStart + count])) }
+        stashStart += count
+        if stashStart == stash.count {
+            stash = []
+            stashStart = 0
+        }
+        return count
+    }
+}

@@ -1,0 +1,61 @@
+import NetIO
+import Telemetry
+import Wire
+
+/// What a worker's sessions share and use: clock, network, random numbers, ports, buffers and what the operator chose.
+///
+/// Everything that touches the world comes in through here, so that all of the gateway can run in a simulated one.
+final class Surroundings {
+    let configuration: GatewayConfiguration
+    let scheduler: any Scheduler
+    let network: any Network
+    let random: any RandomSource
+    let log: EventLog
+    let staging = Staging()
+    let passivePorts: PassivePorts
+    let backend: BackendDialer
+    let publicAddress: PublicAddress
+    /// Ports that the gateway listens on: no active data connection goes there.
+    let ownPorts: Set<UInt16>
+    private var lingering: [ObjectIdentifier: Lingering] = [:]
+    private var onNothingLingers: (() -> Void)?
+
+    init(
+        configuration: GatewayConfiguration, scheduler: any Scheduler, network: any Network, random: any RandomSource,
+        log: EventLog, ownPorts: Set<UInt16>
+    ) {
+        self.configuration = configuration
+        self.scheduler = scheduler
+        self.network = network
+        self.random = random
+        self.log = log
+        self.ownPorts = ownPorts
+        passivePorts = PassivePorts(scheduler: scheduler, random: random, log: log)
+        backend = BackendDialer(configuration, network: network)
+        publicAddress = PublicAddress(configuration.passiveAddress, network: network, scheduler: scheduler, log: log)
+    }
+
+    /// Sends what is left and FIN, then waits for the peer's end for a little while.
+    func linger(_ stream: Stream) { keep(stream, sendsFIN: true, endsWithReset: false) }
+
+    /// Swallows what the peer still sends for a little while, then resets.
+    func swallow(_ stream: Stream) { keep(stream, sendsFIN: false, endsWithReset: true) }
+
+    private func keep(_ stream: Stream, sendsFIN: Bool, endsWithReset: Bool) {
+        let one = Lingering(stream, scheduler: scheduler, sendsFIN: sendsFIN, endsWithReset: endsWithReset) { [unowned self] one in
+            // It may be running at this moment.
+            scheduler.later { [weak self] in self?.forget(one) }
+        }
+        lingering[ObjectIdentifier(one)] = one
+    }
+
+    private func forget(_ one: Lingering) {
+        lingering[ObjectIdentifier(one)] = nil
+        if lingering.isEmpty { onNothingLingers?() }
+    }
+
+    /// Calls `body` once no connection is on its way out any more.
+    func whenNothingLingers(_ body: @escaping () -> Void) {
+        lingering.isEmpty ? body() : (onNothingLingers = body)
+    }
+}

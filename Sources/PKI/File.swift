@@ -1,0 +1,51 @@
+import Glibc
+
+/// Whole small files; every failure names the file.
+enum File {
+    /// More than any chain of certificates; keeps a wrong path (a device, a log) from filling the memory.
+    private static let maximumSize = 16 * 1024 * 1024
+
+    static func read(_ path: String) throws(PKIError) -> [UInt8] {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw .file(path: path, errno: errno) }
+        defer { close(descriptor) }
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 16_384)
+        while true {
+            let count = Glibc.read(descriptor, &chunk, chunk.count)
+            if count < 0 && errno == EINTR { continue }
+            guard count >= 0 else { throw .file(path: path, errno: errno) }
+            guard count > 0 else { return bytes }
+            bytes.append(contentsOf: chunk[..<count])
+            guard bytes.count <= maximumSize else { throw .file(path: path, errno: EFBIG) }
+        }
+    }
+
+    static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+    /// Writes beside the file and renames, so that nobody ever sees half a file or one with a wider mode.
+    static func write(_ bytes: [UInt8], to path: String, mode: mode_t) throws(PKIError) {
+        var template = Array("\(path).XXXXXX".utf8CString)
+        let descriptor = mkstemp(&template)  // mode 0600
+        guard descriptor >= 0 else { throw .file(path: path, errno: errno) }
+        var problem: Int32?
+        if !writeAll(bytes, to: descriptor) || fchmod(descriptor, mode) != 0 || fsync(descriptor) != 0 { problem = errno }
+        if close(descriptor) != 0 && problem == nil { problem = errno }
+        if problem == nil && rename(template, path) != 0 { problem = errno }
+        if let problem {
+            unlink(template)
+            throw .file(path: path, errno: problem)
+        }
+    }
+
+    private static func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { return false }
+            rest = rest.dropFirst(count)
+        }
+        return true
+    }
+}

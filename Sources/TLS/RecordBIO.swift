@@ -1,0 +1,55 @@
+import COpenSSL
+
+/// The BIO through which OpenSSL reads and writes a connection's records.
+enum RecordBIO {
+    /// BIO_METHOD *, made once and never changed.
+    nonisolated(unsafe) private static let method: OpaquePointer = {
+        guard let method = BIO_meth_new(BIO_get_new_index() | Int32(BIO_TYPE_SOURCE_SINK), "records") else {
+            preconditionFailure("OpenSSL is out of memory")
+        }
+        BIO_meth_set_read(method) { bio, buffer, count in
+            guard let bio, let buffer, let connection = RecordBIO.connection(bio) else { return -1 }
+            shim_BIO_clear_retry_flags(bio)
+            switch connection.readRecords(UnsafeMutableRawBufferPointer(start: buffer, count: Int(count))) {
+            case .bytes(let count): return Int32(count)
+            case .endOfStream: return 0
+            case .failed: return -1
+            case .wouldBlock:
+                shim_BIO_set_retry_read(bio)
+                return -1
+            }
+        }
+        BIO_meth_set_write(method) { bio, buffer, count in
+            guard let bio, let buffer, let connection = RecordBIO.connection(bio) else { return -1 }
+            shim_BIO_clear_retry_flags(bio)
+            switch connection.writeRecords(UnsafeRawBufferPointer(start: buffer, count: Int(count))) {
+            case .bytes(let count): return Int32(count)
+            case .endOfStream, .failed: return -1
+            case .wouldBlock:
+                shim_BIO_set_retry_write(bio)
+                return -1
+            }
+        }
+        BIO_meth_set_ctrl(method) { bio, command, _, _ in
+            switch command {
+            case BIO_CTRL_FLUSH: 1
+            // Without it OpenSSL takes a FIN for a retry.
+            case BIO_CTRL_EOF: bio.flatMap { RecordBIO.connection($0) }?.hasEnded == true ? 1 : 0
+            default: 0
+            }
+        }
+        return method
+    }()
+
+    /// - Returns: a BIO * that refers to the connection without owning it.
+    static func make(for connection: TLSConnection) -> OpaquePointer {
+        guard let bio = BIO_new(method) else { preconditionFailure("OpenSSL is out of memory") }
+        BIO_set_data(bio, Unmanaged.passUnretained(connection).toOpaque())
+        BIO_set_init(bio, 1)
+        return bio
+    }
+
+    private static func connection(_ bio: OpaquePointer) -> TLSConnection? {
+        BIO_get_data(bio).map { Unmanaged<TLSConnection>.fromOpaque($0).takeUnretainedValue() }
+    }
+}

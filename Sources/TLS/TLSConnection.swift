@@ -1,0 +1,250 @@
+import COpenSSL
+import Glibc
+public import PKI
+
+/// One connection's TLS, with us as the server: an SSL * whose records go through a `RecordTransport`.
+///
+/// Confined to one thread. Every call into libssl clears the error queue before and asks SSL_get_error after: the queue
+/// belongs to the thread, and what another connection left in it would fail this one.
+public final class TLSConnection {
+    public enum Role {
+        /// Issues tickets that carry this tag.
+        case control(tag: SessionTag)
+        /// Issues no tickets: one that the client never reads turns its close into a RST that destroys an upload's tail.
+        case data(accepts: (SessionTag) -> Bool)
+    }
+
+    public enum Step: Equatable {
+        case done
+        case wantsRead
+        case wantsWrite
+        case failed(TLSError)
+    }
+
+    public enum ReadStep: Equatable {
+        case bytes(Int)
+        case wantsRead
+        case wantsWrite
+        case closeNotify
+        /// FIN without close_notify: between two records, or within one.
+        case truncated(atRecordBoundary: Bool)
+        case failed(TLSError)
+    }
+
+    public enum WriteStep: Equatable {
+        case bytes(Int)
+        case wantsRead
+        case wantsWrite
+        case failed(TLSError)
+    }
+
+    /// What the handshake came to.
+    public struct Facts {
+        /// "TLSv1.3".
+        public let version: String
+        public let cipher: String
+        public let isResumed: Bool
+        /// The name that the client asked for.
+        public let serverName: String?
+        public let alpn: String?
+        /// Whose session was resumed.
+        public let sessionTag: SessionTag?
+        public let clientCertificate: Certificate?
+    }
+
+    let role: Role
+    private let ssl: OpaquePointer  // SSL *
+    private let context: TLSContext
+    private unowned let transport: any RecordTransport
+    private var boundary = RecordBoundary()
+    private var transportFailure: Int32?
+    private(set) var hasEnded = false
+    /// After a fatal error nothing more may be sent, close_notify least of all.
+    private var hasFailed = false
+    private var hasSentCloseNotify = false
+    public private(set) var sawCloseNotify = false
+    /// Nil until the handshake is over.
+    public private(set) var facts: Facts?
+
+    /// - Parameter transport: outlives the connection.
+    public init(context: TLSContext, transport: any RecordTransport, role: Role) {
+        guard let ssl = SSL_new(context.pointer) else { preconditionFailure("OpenSSL is out of memory") }
+        self.ssl = ssl
+        self.context = context
+        self.transport = transport
+        self.role = role
+        SSL_set_ex_data(ssl, 0, Unmanaged.passUnretained(self).toOpaque())
+        let bio = RecordBIO.make(for: self)
+        SSL_set_bio(ssl, bio, bio)
+        SSL_set_accept_state(ssl)
+        if case .data = role { SSL_set_num_tickets(ssl, 0) }
+    }
+
+    deinit { SSL_free(ssl) }
+
+    /// The connection behind an SSL *, in OpenSSL's callbacks.
+    static func of(_ ssl: OpaquePointer) -> TLSConnection? {
+        SSL_get_ex_data(ssl, 0).map { Unmanaged<TLSConnection>.fromOpaque($0).takeUnretainedValue() }
+    }
+
+    public func handshake() -> Step {
+        guard facts == nil else { return .done }
+        ERR_clear_error()
+        let result = SSL_do_handshake(ssl)
+        if result == 1 {
+            facts = readFacts()
+            // A client of TLS 1.2 without tickets resumes by session id, out of the cache.
+            if case .control(let tag) = role, !isTLS13, SSL_session_reused(ssl) == 0 { Tickets.write(tag, to: SSL_get_session(ssl)) }
+            return .done
+        }
+        switch outcome(result) {
+        case .wantsRead: return .wantsRead
+        case .wantsWrite: return .wantsWrite
+        case .closeNotify, .endOfStream:
+            hasFailed = true
+            return .failed(.disconnected)
+        case .failed(let error): return .failed(error)
+        }
+    }
+
+    /// One SSL_read: at most one record's payload.
+    public func read(into buffer: UnsafeMutableRawBufferPointer) -> ReadStep {
+        ERR_clear_error()
+        let result = SSL_read(ssl, buffer.baseAddress, Int32(clamping: buffer.count))
+        if result > 0 { return .bytes(Int(result)) }
+        switch outcome(result) {
+        case .wantsRead: return .wantsRead
+        case .wantsWrite: return .wantsWrite
+        case .closeNotify:
+            sawCloseNotify = true
+            return .closeNotify
+        case .endOfStream: return .truncated(atRecordBoundary: boundary.isHere)
+        case .failed(let error): return .failed(error)
+        }
+    }
+
+    /// One SSL_write: at most one record's payload is taken.
+    public func write(_ bytes: UnsafeRawBufferPointer) -> WriteStep {
+        ERR_clear_error()
+        let result = SSL_write(ssl, bytes.baseAddress, Int32(clamping: bytes.count))
+        if result > 0 { return .bytes(Int(result)) }
+        switch outcome(result) {
+        case .wantsRead: return .wantsRead
+        case .wantsWrite: return .wantsWrite
+        case .closeNotify, .endOfStream: return .failed(.disconnected)
+        case .failed(let error): return .failed(error)
+        }
+    }
+
+    /// Says that nothing more comes; once, and only where the handshake is over and nothing fatal has happened.
+    public func sendCloseNotify() -> Step {
+        guard facts != nil, !hasFailed, !hasSentCloseNotify else { return .done }
+        hasSentCloseNotify = true
+        ERR_clear_error()
+        let result = SSL_shutdown(ssl)
+        if result >= 0 { return .done }
+        switch outcome(result) {
+        case .failed(let error): return .failed(error)
+        default: return .done
+        }
+    }
+
+    /// Has a fresh ticket go out in front of the next write: OpenSSL's clients use each once, so every data connection needs
+    /// its own. TLS 1.2 has no such thing, and needs none.
+    public func queueTicket() {
+        guard facts != nil, !hasFailed, isTLS13 else { return }
+        ERR_clear_error()
+        SSL_new_session_ticket(ssl)
+    }
+
+    /// Bytes that OpenSSL has decrypted and nobody has read: no readiness will tell of them.
+    public var hasBufferedPlaintext: Bool { SSL_pending(ssl) > 0 }
+
+    private var isTLS13: Bool { SSL_version(ssl) == TLS1_3_VERSION }
+
+    // MARK: - What the BIO calls
+
+    func readRecords(_ buffer: UnsafeMutableRawBufferPointer) -> RecordIO {
+        let result = transport.readRecords(into: buffer)
+        switch result {
+        case .bytes(let count): boundary.pass(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+        case .endOfStream: hasEnded = true
+        case .failed(let errno): transportFailure = errno
+        case .wouldBlock: break
+        }
+        return result
+    }
+
+    func writeRecords(_ bytes: UnsafeRawBufferPointer) -> RecordIO {
+        let result = transport.writeRecords(bytes)
+        if case .failed(let errno) = result { transportFailure = errno }
+        return result
+    }
+
+    // MARK: - What a result means
+
+    private enum Outcome {
+        case wantsRead
+        case wantsWrite
+        case closeNotify
+        case endOfStream
+        case failed(TLSError)
+    }
+
+    private func outcome(_ result: Int32) -> Outcome {
+        let code = SSL_get_error(ssl, result)
+        switch code {
+        case SSL_ERROR_WANT_READ: return .wantsRead
+        case SSL_ERROR_WANT_WRITE: return .wantsWrite
+        case SSL_ERROR_ZERO_RETURN: return .closeNotify
+        default: break
+        }
+        let errors = OpenSSLErrors.drain()
+        if let transportFailure {
+            hasFailed = true
+            return .failed(.transport(errno: transportFailure))
+        }
+        guard let first = errors.codes.first, code == SSL_ERROR_SSL else {
+            hasFailed = true
+            return hasEnded ? .endOfStream : .failed(.library("\(errors)"))
+        }
+        if ERR_GET_REASON(first) == SSL_R_UNEXPECTED_EOF_WHILE_READING {
+            // Not fatal for writing: what we have to say may still be read.
+            return .endOfStream
+        }
+        hasFailed = true
+        return .failed(error(first))
+    }
+
+    private func error(_ code: UInt) -> TLSError {
+        let reason = ERR_GET_REASON(code)
+        let text = OpenSSLErrors.text(code)
+        guard ERR_GET_LIB(code) == ERR_LIB_SSL else { return .library(text) }
+        if reason >= SSL_AD_REASON_OFFSET {
+            return .peerAlert(String(cString: SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET)))
+        }
+        switch reason {
+        case SSL_R_CERTIFICATE_VERIFY_FAILED:
+            return .certificateRejected(String(cString: X509_verify_cert_error_string(SSL_get_verify_result(ssl))))
+        case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE: return .certificateRejected("the client sent none")
+        case SSL_R_HTTP_REQUEST, SSL_R_HTTPS_PROXY_REQUEST: return .notTLS
+        case SSL_R_WRONG_VERSION_NUMBER where facts == nil: return .notTLS
+        default: return .peerMisbehaved(text)
+        }
+    }
+
+    private func readFacts() -> Facts {
+        let isResumed = SSL_session_reused(ssl) == 1
+        var alpn: UnsafePointer<UInt8>?
+        var alpnCount: UInt32 = 0
+        SSL_get0_alpn_selected(ssl, &alpn, &alpnCount)
+        return Facts(
+            version: String(cString: SSL_get_version(ssl)),
+            cipher: SSL_CIPHER_get_name(SSL_get_current_cipher(ssl)).map { String(cString: $0) } ?? "none",
+            isResumed: isResumed,
+            serverName: ServerName.asked(on: ssl),
+            alpn: alpn.map { String(decoding: UnsafeBufferPointer(start: $0, count: Int(alpnCount)), as: UTF8.self) },
+            sessionTag: isResumed ? SSL_get_session(ssl).flatMap { Tickets.tag(of: $0) } : nil,
+            clientCertificate: SSL_get1_peer_certificate(ssl).flatMap { try? Certificate(X509Handle(owning: $0)) })
+    }
+}

@@ -1,0 +1,34 @@
+/// Why a connection's TLS failed, by who is to blame.
+public enum TLSError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// The peer broke the protocol, or offered nothing that we take.
+    case peerMisbehaved(String)
+    /// The peer sent a fatal alert.
+    case peerAlert(String)
+    /// The peer's certificate, or the want of one.
+    case certificateRejected(String)
+    /// What came is no TLS at all.
+    case notTLS
+    /// The peer left in the middle of the handshake.
+    case disconnected
+    case transport(errno: Int32)
+    /// OpenSSL itself.
+    case library(String)
+
+    public var description: String {
+        switch self {
+        case .peerMisbehaved(let reason): reason
+        case .peerAlert(let alert): "the client sent the alert \"\(alert)\""
+        case .certificateRejected(let reason): "client certificate rejected: \(reason)"
+        case .notTLS: "the client does not speak TLS"
+        case .disconnected: "the client left during the handshake"
+        case .transport(let errno): "connection broken (errno \(errno))"
+        case .library(let reason): "OpenSSL failed: \(reason)"
+        }
+    }
+}
+
+/// What is wrong with the operator's choice: one sentence that names the file and what to do.
+public struct TLSConfigurationError: Error, Equatable, Sendable, CustomStringConvertible {
+    public let description: String
+    public init(_ description: String) { self.description = description }
+}

@@ -1,0 +1,38 @@
+public import PKI
+
+/// A certificate chain with its private key, loaded and judged.
+public struct TLSIdentity: Sendable {
+    /// The gateway's own certificate first, then those that lead to the authority.
+    public let chain: [Certificate]
+    public let certificateFile: String
+    let key: PrivateKey
+
+    public var leaf: Certificate { chain[0] }
+
+    /// - Throws: when a file cannot be read, or key and certificate do not belong together.
+    public init(certificateFile: String, keyFile: String) throws(TLSConfigurationError) {
+        self.certificateFile = certificateFile
+        do throws(PKIError) {
+            let chain = try Certificate.readAll(file: certificateFile)
+            let key = try PrivateKey(file: keyFile)
+            guard chain[0].matches(key) else {
+                throw chain.contains { $0.matches(key) }
+                    ? PKIError.notTheFirst(certificateFile: certificateFile, keyFile: keyFile)
+                    : PKIError.mismatch(certificateFile: certificateFile, keyFile: keyFile)
+            }
+            self.chain = chain
+            self.key = key
+        } catch {
+            throw TLSConfigurationError(error.description)
+        }
+    }
+
+    /// Whether clients that ask for this name (RFC 6066 section 3) are meant; a leading "*." stands for one label.
+    func matches(_ name: String, wildcards: Bool) -> Bool {
+        leaf.dnsNames.contains { pattern in
+            guard pattern.hasPrefix("*.") else { return pattern == name }
+            guard wildcards, let dot = name.firstIndex(of: ".") else { return false }
+            return name[dot...] == pattern.dropFirst()
+        }
+    }
+}

@@ -1,0 +1,61 @@
+import Logging
+
+/// The gateway's log: one event, one line, in text or JSON; a front for swift-log, so that libraries' lines come out alike.
+///
+/// An event has a short fixed name and fields; what peers say stands in fields only and is escaped, so that no line of theirs
+/// can look like ours.
+public struct EventLog: Sendable {
+    public enum Level: String, Sendable, CaseIterable { case error, warning, info, debug }
+    public enum Format: String, Sendable, CaseIterable { case text, json }
+
+    /// What a field says.
+    public enum Field: Sendable, Equatable, ExpressibleByStringLiteral {
+        case string(String)
+        case integer(Int)
+
+        public init(stringLiteral text: String) { self = .string(text) }
+    }
+
+    /// In the order in which they are shown; nil is left out.
+    public typealias Fields = KeyValuePairs<String, Field?>
+
+    private let logger: Logger
+
+    /// - Parameter write: takes one line with its end; by default standard error, whole lines in one write each.
+    public init(level: Level, format: Format, write: (@Sendable (String) -> Void)? = nil) {
+        var logger = Logger(label: "ftpsgate") { _ in LineHandler(format: format, write: write ?? LineHandler.toStandardError) }
+        logger.logLevel = level.loggerLevel
+        self.logger = logger
+    }
+
+    public func error(_ event: String, _ fields: @autoclosure () -> Fields = [:]) { record(.error, event, fields()) }
+    public func warning(_ event: String, _ fields: @autoclosure () -> Fields = [:]) { record(.warning, event, fields()) }
+    public func info(_ event: String, _ fields: @autoclosure () -> Fields = [:]) { record(.info, event, fields()) }
+    public func debug(_ event: String, _ fields: @autoclosure () -> Fields = [:]) { record(.debug, event, fields()) }
+
+    public func record(_ level: Level, _ event: String, _ fields: @autoclosure () -> Fields = [:]) {
+        guard logger.logLevel <= level.loggerLevel else { return }
+        // swift-log's metadata has no order; the handler restores ours from the places in the keys.
+        var metadata: Logger.Metadata = [:]
+        for (index, field) in fields().enumerated() {
+            guard let value = field.value else { continue }
+            metadata[LineHandler.placed(field.key, at: index)] =
+                switch value {
+                case .string(let text): .string(text)
+                case .integer(let number): .stringConvertible(number)
+                }
+        }
+        logger.log(level: level.loggerLevel, "\(event)", metadata: metadata)
+    }
+}
+
+extension EventLog.Level {
+    fileprivate var loggerLevel: Logger.Level {
+        switch self {
+        case .error: .error
+        case .warning: .warning
+        case .info: .info
+        case .debug: .debug
+        }
+    }
+}
