@@ -1,0 +1,78 @@
+# Every routine action by name; `make help` lists them. CI calls only these.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Another command may stand before the compiler: make SWIFT="nice swift" build
+SWIFT ?= swift
+RELEASE := .build/release/ftpsgate
+SWIFT_FILES := Package.swift Sources Tests
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-24s %s\n", $$1, $$2 } /^## / { print "\n" substr($$0, 4) }' $(MAKEFILE_LIST)
+
+## Use it
+
+.PHONY: demo run
+demo: ## ftpsgate before a real FTP server, with a client session; ONCE=1 ends it after that
+	@Tests/dependencies.sh demo
+	@$(MAKE) --no-print-directory build
+	@deploy/demo.sh
+
+run: ## ftpsgate before your own server: make run BACKEND=host:21
+	@test -n "$(BACKEND)" || { echo "Name your FTP server: make run BACKEND=host:21"; exit 64; }
+	@$(MAKE) --no-print-directory build
+	@deploy/run.sh "$(BACKEND)"
+
+## Build
+
+.PHONY: build debug deps clean
+build: ## a release build at .build/release/ftpsgate
+	@Tests/dependencies.sh build
+	@$(SWIFT) build -c release --product ftpsgate
+
+debug: ## a debug build at .build/debug/ftpsgate
+	@Tests/dependencies.sh build
+	@$(SWIFT) build --product ftpsgate
+
+deps: ## install what the tests need (Debian 12)
+	@Tests/dependencies.sh test
+
+clean: ## remove all that was made
+	rm -rf .build demo-files
+
+## Test
+
+.PHONY: test unit interop transitions check
+test: deps ## install what is needed, build, run all tests
+	@$(MAKE) --no-print-directory build unit interop
+
+unit: ## unit tests; of one module: make unit M=FTPSession
+	@Tests/dependencies.sh build
+	@$(SWIFT) test --parallel $(if $(M),--filter '^$(M)Tests\.')
+
+interop: deps ## real clients and servers through a release build; one file: make interop T=test_passive
+	@test -x "$${FTPSGATE:-$(RELEASE)}" || $(MAKE) --no-print-directory build
+	@Tests/Interop/run.sh $(T)
+
+transitions: ## rewrite the golden table of the session machine; review it as a diff
+	@FTPSGATE_WRITE_TRANSITIONS=1 $(SWIFT) test --filter '^FTPSessionTests\.' && git diff --stat -- Tests/FTPSessionTests/Transitions.txt
+
+check: lint test ## what CI runs
+
+## Tidy
+
+.PHONY: format lint imports
+format: ## format all Swift
+	@$(SWIFT) format -i -r $(SWIFT_FILES)
+
+lint: deps imports ## format, imports, shell, Python
+	@$(SWIFT) format lint --strict -p -r $(SWIFT_FILES)
+	@git ls-files '*.sh' .ci/run | xargs -r shellcheck
+	@.build/venv/bin/ruff check --quiet --config Tests/Interop/ruff.toml Tests deploy
+	@echo "lint: clean"
+
+imports: ## the import graph: nothing points up, C stays behind its wrapper
+	@Tests/imports.sh

@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# Installs what a target of the Makefile needs on Debian 12 beside Swift, and is quick when all of it is there.
+#
+#   Tests/dependencies.sh build    headers of libevent and OpenSSL
+#   Tests/dependencies.sh demo     build, and a plain FTP server and curl for `make demo`
+#   Tests/dependencies.sh test     demo, and the FTP servers, FTP clients and linters of the tests
+#
+# Nothing is started: FTP servers are unpacked into .build/backends, since Debian lets only one of them be installed, and
+# Python packages go into .build/venv.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+level=${1:-test}
+log=.build/dependencies.log
+requirements=Tests/Interop/requirements.txt
+
+build_packages=(ca-certificates libevent-dev libssl-dev pkg-config)
+demo_packages=(curl openssl python3 python3-venv)
+# The libraries are those of the unpacked servers.
+test_packages=(
+    git lftp netcat-openbsd procps shellcheck
+    libcap2 libhiredis0.14 libidn2-0 libmemcached11 libmemcachedutil2 libnss-wrapper libpcre2-posix3 libsodium23 libwrap0
+)
+servers=(inetutils-ftpd proftpd-core pure-ftpd pure-ftpd-common vsftpd)
+
+fail() {
+    echo "dependencies: $1" >&2
+    [ ! -s "$log" ] || tail -n 15 "$log" >&2
+    exit 1
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+is_installed() {
+    [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null)" = "ii " ]
+}
+
+apt_get() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 "$@" >>"$log" 2>&1
+}
+
+# Once a run: lists that are too old name packages that are gone.
+has_updated=
+update_lists() {
+    [ -n "$has_updated" ] || apt_get update || fail "apt-get update failed; is the network there?"
+    has_updated=1
+}
+
+install_packages() {
+    local missing=() package
+    for package in "$@"; do is_installed "$package" || missing+=("$package"); done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    command -v apt-get >/dev/null || fail "this needs Debian's packages: ${missing[*]}; install their like by hand."
+    if [ "$(id -u)" != 0 ] && ! sudo -n true 2>/dev/null; then
+        fail "run as root: apt-get install ${missing[*]}"
+    fi
+    echo "dependencies: installing ${missing[*]}"
+    update_lists
+    # Packages that bring a daemon must not start it; a file that is there already is the machine's own business.
+    local policy=/usr/sbin/policy-rc.d had_policy=1
+    if [ ! -e "$policy" ]; then
+        had_policy=
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+    fi
+    apt_get install --no-install-recommends "${missing[@]}" || fail "apt-get install failed."
+    [ -n "$had_policy" ] || as_root rm -f "$policy"
+}
+
+unpack_servers() {
+    local package folder
+    for package in "${servers[@]}"; do
+        folder=.build/backends/$package
+        [ ! -d "$folder" ] || continue
+        echo "dependencies: unpacking $package"
+        update_lists
+        rm -rf "$folder.new"
+        mkdir -p "$folder.new"
+        (cd "$folder.new" && apt-get -q -o Acquire::Retries=3 download "$package" && dpkg -x ./*.deb . && rm -f ./*.deb) \
+            >>"$log" 2>&1 || fail "apt-get download $package failed."
+        mv "$folder.new" "$folder"
+    done
+}
+
+python_packages() {
+    local python=python3
+    [ ! -x /usr/bin/python3 ] || python=/usr/bin/python3
+    if [ ! -x .build/venv/bin/pip ]; then
+        rm -rf .build/venv
+        "$python" -m venv .build/venv >>"$log" 2>&1 || fail "$python -m venv failed."
+    fi
+    echo "dependencies: Python packages"
+    .build/venv/bin/pip install --quiet --disable-pip-version-check "$@" >>"$log" 2>&1 || fail "pip install failed."
+}
+
+mkdir -p .build
+# Two makes at a time in one folder: the second finds all done.
+exec 9>.build/dependencies.lock
+flock 9
+stamp=.build/dependencies-$level-$(cat "$0" "$requirements" | sha256sum | cut -c1-16)
+[ ! -e "$stamp" ] || exit 0
+: >"$log"
+
+packages=("${build_packages[@]}")
+[ "$level" = build ] || packages+=("${demo_packages[@]}")
+[ "$level" != test ] || packages+=("${test_packages[@]}")
+install_packages "${packages[@]}"
+case $level in
+build) ;;
+demo) python_packages "$(grep '^pyftpdlib==' "$requirements")" ;;
+test)
+    unpack_servers
+    python_packages -r "$requirements"
+    ;;
+*) fail "unknown level '$level': build, demo or test." ;;
+esac
+touch "$stamp"
