@@ -39,7 +39,7 @@ let package = Package(
         .target(name: "PKI", dependencies: ["COpenSSL", "Wire"], swiftSettings: house),
         // TLS connections: OpenSSL's libssl.
         .target(name: "TLS", dependencies: ["PKI", "COpenSSL", "Wire"], swiftSettings: house),
-        // Linux itself: processors that the cgroup gives, limits, memory.
+        // Linux itself: processors that the cgroup gives, the service manager, limits, memory.
         .target(name: "System", dependencies: ["CLinux", "Wire"], swiftSettings: house),
         // Log lines and counters; no sockets.
         .target(
@@ -68,6 +68,7 @@ let package = Package(
         .testTarget(name: "PKITests", dependencies: ["PKI"], swiftSettings: house),
         .testTarget(name: "TLSTests", dependencies: ["TLS", "PKI", "COpenSSL", "Wire"], swiftSettings: house),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "System", "Wire"], swiftSettings: house),
+        .testTarget(name: "SystemTests", dependencies: ["System"], swiftSettings: house),
         .testTarget(
             name: "GatewayTests",
             dependencies: ["Gateway", "FTPSession", "FTPProtocol", "NetIO", "TLS", "PKI", "Wire"],
