@@ -11,7 +11,9 @@ public struct CertificateProfile: Sendable, Equatable {
     public init(commonName: String, dnsNames: [String], ipAddresses: [String]) throws(PKIError) {
         for name in dnsNames where !isHostName(name) { throw .invalidName(name) }
         for address in ipAddresses where !isAddress(address) { throw .invalidName(address) }
-        guard !commonName.isEmpty, commonName.utf8.count <= 64, !commonName.utf8.contains(0) else { throw .invalidName(commonName) }
+        guard !commonName.isEmpty, commonName.utf8.count <= 64, !commonName.utf8.contains(0) else {
+            throw .invalidName(commonName)
+        }
         self.commonName = commonName
         self.dnsNames = dnsNames
         self.ipAddresses = ipAddresses

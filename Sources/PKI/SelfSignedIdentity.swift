@@ -57,3 +57,15 @@ public struct SelfSignedIdentity: Sendable, Equatable {
         }
     }
 }
+
+/// A key and a self-signed certificate that no file holds: for a gateway that may write nowhere. Gone with the process.
+public struct UnsavedIdentity: Sendable {
+    public let key: PrivateKey
+    public let certificate: Certificate
+
+    public init(commonName: String, dnsNames: [String], ipAddresses: [String], days: Int) throws(PKIError) {
+        let profile = try CertificateProfile(commonName: commonName, dnsNames: dnsNames, ipAddresses: ipAddresses)
+        key = try PrivateKey.make(.p256)
+        certificate = try Certificate.selfSigned(key: key, profile: profile, days: days)
+    }
+}

@@ -11,7 +11,9 @@ enum ApplicationProtocol {
             context,
             { ssl, out, outLength, offered, offeredLength, _ in
                 let wanted =
-                    if let ssl, case .data = TLSConnection.of(ssl)?.role { ApplicationProtocol.data } else { ApplicationProtocol.control }
+                    if let ssl, case .data = TLSConnection.of(ssl)?.role { ApplicationProtocol.data } else {
+                        ApplicationProtocol.control
+                    }
                 let list = UnsafeBufferPointer(start: offered, count: Int(offeredLength))
                 for name in wanted {
                     guard let place = ApplicationProtocol.place(of: Array(name.utf8), in: list) else { continue }

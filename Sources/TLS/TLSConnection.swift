@@ -94,7 +94,9 @@ public final class TLSConnection {
         if result == 1 {
             facts = readFacts()
             // A client of TLS 1.2 without tickets resumes by session id, out of the cache.
-            if case .control(let tag) = role, !isTLS13, SSL_session_reused(ssl) == 0 { Tickets.write(tag, to: SSL_get_session(ssl)) }
+            if case .control(let tag) = role, !isTLS13, SSL_session_reused(ssl) == 0 {
+                Tickets.write(tag, to: SSL_get_session(ssl))
+            }
             return .done
         }
         switch outcome(result) {

@@ -87,7 +87,9 @@ extension TLSContext.Group {
             shim_SSL_CTX_set_max_proto_version(pointer, policy.maximumVersion.number) == 1
         else { throw .fromLibrary("TLS versions cannot be set") }
         guard SSL_CTX_set_cipher_list(pointer, policy.ciphers) == 1 else { throw .fromLibrary("TLS 1.2 ciphers cannot be set") }
-        guard SSL_CTX_set_ciphersuites(pointer, policy.ciphersuites) == 1 else { throw .fromLibrary("TLS 1.3 ciphers cannot be set") }
+        guard SSL_CTX_set_ciphersuites(pointer, policy.ciphersuites) == 1 else {
+            throw .fromLibrary("TLS 1.3 ciphers cannot be set")
+        }
         guard shim_SSL_CTX_set1_groups_list(pointer, policy.groups) == 1 else { throw .fromLibrary("TLS groups cannot be set") }
         shim_SSL_CTX_set_dh_auto(pointer)
         SSL_CTX_set_options(pointer, shim_SSL_OP_NO_RENEGOTIATION | shim_SSL_OP_NO_COMPRESSION)
@@ -95,7 +97,9 @@ extension TLSContext.Group {
         SSL_CTX_clear_options(pointer, shim_SSL_OP_IGNORE_UNEXPECTED_EOF)
         shim_SSL_CTX_set_mode(
             pointer,
-            Int(SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN))
+            Int(
+                SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS
+                    | SSL_MODE_NO_AUTO_CHAIN))
         // Holds sessions of TLS 1.2 clients without tickets only: all others are in their tickets.
         shim_SSL_CTX_set_session_cache_mode(pointer, Int(SSL_SESS_CACHE_SERVER))
         SSL_CTX_set_timeout(pointer, Int(policy.sessionLifetime / .seconds(1)))

@@ -27,6 +27,13 @@ public struct TLSIdentity: Sendable {
         }
     }
 
+    /// An identity that lives in memory alone.
+    public init(_ identity: UnsavedIdentity) {
+        chain = [identity.certificate]
+        key = identity.key
+        certificateFile = "the certificate in memory"
+    }
+
     /// Whether clients that ask for this name (RFC 6066 section 3) are meant; a leading "*." stands for one label.
     func matches(_ name: String, wildcards: Bool) -> Bool {
         leaf.dnsNames.contains { pattern in

@@ -1,0 +1,18 @@
+import ArgumentParser
+import System
+
+/// `ftpsgate check`: everything is read and judged; nothing is bound, made or changed.
+struct CheckCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check", abstract: "Read and judge all settings and files; open no port, change nothing.")
+
+    @OptionGroup var flags: Flags
+
+    func run() throws {
+        let loaded = try LoadedConfiguration(flags, makesFiles: false)
+        for variable in loaded.ignoredVariables {
+            Process.complain("ftpsgate: \(variable): no flag has such a name; it is ignored.")
+        }
+        Process.print("The configuration is good.")
+    }
+}

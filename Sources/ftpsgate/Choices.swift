@@ -1,0 +1,198 @@
+import FTPSession
+import Gateway
+import System
+import TLS
+import Telemetry
+import Wire
+
+/// Everything that the operator chose, judged, with the files of certificates not yet read.
+struct Choices {
+    var listeners: [GatewayConfiguration.Listener] = []
+    var backends: [GatewayConfiguration.Backend] = []
+    /// `--cert` and `--key`, in pairs.
+    var identities: [(certificate: String, key: String)] = []
+    var tls = TLSPolicy()
+    var session = SessionPolicy()
+    var passivePorts = GatewayConfiguration.PassivePorts.range(PortRange(lower: 50000, upper: 50999)!)
+    var passiveAddress = GatewayConfiguration.PassiveAddress()
+    var dataSession = GatewayConfiguration.DataSession.prefer
+    var backendSource: IPAddress?
+    var activeSourcePort = GatewayConfiguration.ActiveSourcePort.any
+    var autodetect = false
+    var allowFrom: [CIDRBlock] = []
+    var denyFrom: [CIDRBlock] = []
+    var timeouts = GatewayConfiguration.Timeouts()
+    var maxSessions = 0
+    var maxSessionsPerAddress = 0
+    var workers = 1
+    var stateDirectory: String?
+    var logLevel = EventLog.Level.info
+    var logFormat = EventLog.Format.text
+
+    private static let network = "a network such as 192.168.0.0/16 or an address"
+    private static let largeNumber = 1_000_000
+
+    /// Reads every setting; the reader keeps what is wrong with them.
+    init(_ reader: inout SettingsReader) {
+        readListeners(&reader)
+        readBackend(&reader)
+        readTLS(&reader)
+        readData(&reader)
+        readAccess(&reader)
+        readLimits(&reader)
+        readOperation(&reader)
+        judgeTogether(&reader)
+    }
+
+    private mutating func readListeners(_ reader: inout SettingsReader) {
+        let expected = "PORT or HOST:PORT with a numeric host, such as 21, 192.0.2.1:21 or [::1]:21"
+        listeners = reader.list("listen", write: expected, separatedByCommas: true) { .init($0, mode: .explicit) }
+        listeners += reader.list("listen-implicit", write: expected, separatedByCommas: true) { .init($0, mode: .implicit) }
+        if !reader.has("listen"), !reader.has("listen-implicit") { listeners = [.init(mode: .explicit, host: nil, port: 21)] }
+        if let wanted = reader.yesOrNo("autodetect") { autodetect = wanted }
+        let greeting = reader.one("greeting", write: "one line of printable ASCII, at most 200 characters") { text in
+            (1...200).contains(text.utf8.count) && text.utf8.allSatisfy { (32...126).contains($0) } ? text : nil
+        }
+        if let greeting { session.greeting = greeting }
+    }
+
+    private mutating func readBackend(_ reader: inout SettingsReader) {
+        let expected = "HOST or HOST:PORT, such as 192.168.1.20, ftp.internal:2121 or [2001:db8::1]:21"
+        backends = reader.list("backend", write: expected) { .init($0) }
+        if !reader.has("backend") {
+            reader.report(
+                "backend", "missing", "name the plain FTP server to put the gateway before, such as --backend 192.168.1.20:21")
+        }
+        if let mode = reader.choice("backend-data", SessionPolicy.BackendData.self) { session.backendData = mode }
+        let rule = reader.one("backend-pasv-address", write: "control, any, or networks with commas between them") {
+            SessionPolicy.BackendPASVAddress($0)
+        }
+        if let rule { session.backendPASVAddress = rule }
+        backendSource = reader.one("backend-source", write: "an address of this machine") { IPAddress($0) }
+        if let wanted = reader.yesOrNo("hide-backend") { session.hideBackend = wanted }
+    }
+
+    private mutating func readTLS(_ reader: inout SettingsReader) {
+        let certificates = reader.items("cert")
+        let keys = reader.items("key")
+        if certificates.count != keys.count {
+            let (more, fewer) = certificates.count > keys.count ? ("cert", "key") : ("key", "cert")
+            reader.report(
+                more, "there are \(certificates.count) certificates and \(keys.count) keys",
+                "give each --cert its --key: one more --\(fewer)")
+        }
+        identities = Array(zip(certificates, keys))
+        let choice = reader.one("client-cert", write: "one of off, request, require") {
+            ["off", "request", "require"].contains($0) ? $0 : nil
+        }
+        let authorities = reader.one("client-ca", write: "a file or a folder") { $0.isEmpty ? nil : $0 }
+        switch (choice, authorities) {
+        case ("request", let path?): tls.clientCertificate = .request(authorities: path)
+        case ("require", let path?): tls.clientCertificate = .require(authorities: path)
+        case ("request", nil), ("require", nil):
+            reader.report("client-cert", "nobody is trusted yet", "name the authorities' certificates with --client-ca")
+        default: break
+        }
+        if let requirement = reader.choice("control-tls", SessionPolicy.Requirement.self) { session.controlTLS = requirement }
+        if let requirement = reader.choice("data-tls", SessionPolicy.Requirement.self) { session.dataTLS = requirement }
+        if let wanted = reader.yesOrNo("allow-ccc") { session.allowCCC = wanted }
+    }
+
+    private mutating func readData(_ reader: inout SettingsReader) {
+        let ports = reader.one("passive-ports", write: "MIN-MAX such as 50000-50999, one PORT, or 0:N") {
+            GatewayConfiguration.PassivePorts($0)
+        }
+        if let ports { passivePorts = ports }
+        let address = reader.one(
+            "passive-address",
+            write: "auto, an IPv4 address, a name or interface:NAME, then CIDR=ADDRESS for some clients, with commas between them"
+        ) { GatewayConfiguration.PassiveAddress($0) }
+        if let address { passiveAddress = address }
+        if let choice = reader.choice("data-session", GatewayConfiguration.DataSession.self) { dataSession = choice }
+        if let choice = reader.choice("verify-before-store", SessionPolicy.VerifyBeforeStore.self) {
+            session.verifyBeforeStore = choice
+        }
+        let eof = reader.one("upload-eof", write: "strict, lenient, or lenient:CIDR with commas between several") {
+            SessionPolicy.UploadEOF($0)
+        }
+        if let eof { session.uploadEOF = eof }
+        let source = reader.one("active-source-port", write: "any, a port, or MIN-MAX") {
+            GatewayConfiguration.ActiveSourcePort($0)
+        }
+        if let source { activeSourcePort = source }
+    }
+
+    private mutating func readAccess(_ reader: inout SettingsReader) {
+        allowFrom = reader.list("allow-from", write: Self.network, separatedByCommas: true) { CIDRBlock($0) }
+        denyFrom = reader.list("deny-from", write: Self.network, separatedByCommas: true) { CIDRBlock($0) }
+        session.allowedUsers = reader.items("allow-user")
+        session.deniedUsers = reader.items("deny-user")
+        if let access = reader.choice("access", SessionPolicy.Access.self) { session.access = access }
+        let expected = "verbs such as DELE or SITE=CHMOD*, with commas between them"
+        session.allowedCommands = reader.list("allow-command", write: expected, separatedByCommas: true) { .init($0) }
+        session.deniedCommands = reader.list("deny-command", write: expected, separatedByCommas: true) { .init($0) }
+    }
+
+    private mutating func readLimits(_ reader: inout SettingsReader) {
+        if let number = reader.number("max-sessions", in: 0...Self.largeNumber) { maxSessions = number }
+        if let number = reader.number("max-sessions-per-address", in: 0...Self.largeNumber) { maxSessionsPerAddress = number }
+        if let number = reader.number("max-login-attempts", in: 0...Self.largeNumber) { session.maxLoginAttempts = number }
+        if let limit = reader.duration("idle-timeout") { timeouts.idle = limit }
+        if let limit = reader.duration("login-timeout") { timeouts.login = limit }
+        if let limit = reader.duration("handshake-timeout") { timeouts.handshake = limit }
+        if let limit = reader.duration("data-timeout") { timeouts.data = limit }
+        if let limit = reader.duration("connect-timeout") {
+            timeouts.connect = limit
+            if limit == .zero { reader.report("connect-timeout", "an attempt needs an end", "write a duration such as 5s") }
+        }
+        if let limit = reader.duration("reply-timeout") { timeouts.reply = limit }
+        if let limit = reader.duration("drain-timeout") { timeouts.drain = limit }
+    }
+
+    private mutating func readOperation(_ reader: inout SettingsReader) {
+        let count = reader.one("workers", write: "auto or a number from 1 to 256") { text in
+            text == "auto" ? Processors.available : Int(text).flatMap { (1...256).contains($0) ? $0 : nil }
+        }
+        workers = min(256, count ?? Processors.available)
+        stateDirectory = reader.one("state-directory", write: "a folder") { $0.isEmpty ? nil : $0 }
+        if let level = reader.choice("log-level", EventLog.Level.self) { logLevel = level }
+        if let format = reader.choice("log-format", EventLog.Format.self) { logFormat = format }
+    }
+
+    /// What no setting can be blamed for alone.
+    private func judgeTogether(_ reader: inout SettingsReader) {
+        for listener in listeners where listener.port != 0 {
+            let name = listener.mode == .explicit ? "listen" : "listen-implicit"
+            if case .range(let range) = passivePorts, range.contains(listener.port) {
+                reader.report(
+                    reader.has("passive-ports") ? "passive-ports" : name, "port \(listener.port) is a control port as well",
+                    "choose a range without it")
+            }
+            let twins = listeners.filter {
+                $0.port == listener.port && ($0.host == listener.host || $0.host == nil || listener.host == nil)
+            }
+            if twins.count > 1, twins.first == listener {
+                reader.report(name, "port \(listener.port) is listened on twice", "give each listener a port of its own")
+            }
+        }
+    }
+
+    /// With the certificates read.
+    func configuration(_ context: TLSContext) -> GatewayConfiguration {
+        var configuration = GatewayConfiguration(listeners: listeners, backends: backends, tls: context)
+        configuration.session = session
+        configuration.passivePorts = passivePorts
+        configuration.passiveAddress = passiveAddress
+        configuration.dataSession = dataSession
+        configuration.backendSource = backendSource
+        configuration.activeSourcePort = activeSourcePort
+        configuration.autodetect = autodetect
+        configuration.allowFrom = allowFrom
+        configuration.denyFrom = denyFrom
+        configuration.timeouts = timeouts
+        configuration.maxSessions = maxSessions
+        configuration.maxSessionsPerAddress = maxSessionsPerAddress
+        configuration.workers = workers
+        return configuration
+    }
+}

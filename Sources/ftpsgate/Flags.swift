@@ -1,0 +1,207 @@
+import ArgumentParser
+
+/// The flags of `serve` and `check`, as texts: they are judged together with the environment and the file, so that every
+/// mistake is told at once (`Settings`).
+struct Flags: ParsableArguments {
+    @OptionGroup(title: "Where clients connect") var listening: ListeningFlags
+    @OptionGroup(title: "The FTP server behind") var backend: BackendFlags
+    @OptionGroup(title: "Certificates and TLS") var tls: TLSFlags
+    @OptionGroup(title: "Data connections") var data: DataFlags
+    @OptionGroup(title: "Who may do what") var access: AccessFlags
+    @OptionGroup(title: "Limits and clocks (500ms, 30s, 5m, 24h; 0 switches a clock off)") var limits: LimitFlags
+    @OptionGroup(title: "Operation") var operation: OperationFlags
+}
+
+struct ListeningFlags: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Explicit FTPS (AUTH TLS) here; repeatable. Default: 21 when no listener is named.", valueName: "[host:]port"))
+    var listen: [String] = []
+    @Option(help: ArgumentHelp("Implicit FTPS (TLS from the first byte) here; repeatable.", valueName: "[host:]port"))
+    var listenImplicit: [String] = []
+    @Flag(inversion: .prefixedNo, help: "Take implicit clients on the explicit ports as well: the first byte tells.")
+    var autodetect: Bool?
+    @Option(help: ArgumentHelp("Text of the greeting (220).", valueName: "text"))
+    var greeting: String?
+}
+
+struct BackendFlags: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "The plain FTP server; required. Repeatable: the next is tried when one cannot be reached.", valueName: "host[:port]")
+    )
+    var backend: [String] = []
+    @Option(
+        help: ArgumentHelp(
+            "How data connections to the backend are made: auto, client, passive, active, pasv, epsv, port, eprt. Default: auto.",
+            valueName: "mode"))
+    var backendData: String?
+    @Option(
+        help: ArgumentHelp(
+            "Which address is dialled after the backend's 227: control (the control connection's), any (what it says), or networks in which it is believed. Default: control.",
+            valueName: "rule"))
+    var backendPasvAddress: String?
+    @Option(help: ArgumentHelp("Connect to the backend from this address.", valueName: "address"))
+    var backendSource: String?
+    @Flag(inversion: .prefixedNo, help: "Keep the backend's addresses and banner from clients.")
+    var hideBackend: Bool?
+}
+
+struct TLSFlags: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Certificate chain, PEM; repeatable, each with its --key. Default: a self-signed one is made and kept.",
+            valueName: "file"))
+    var cert: [String] = []
+    @Option(help: ArgumentHelp("Private key, PEM; in the order of the --cert flags.", valueName: "file"))
+    var key: [String] = []
+    @Option(help: ArgumentHelp("Certificates of clients: off, request, require. Default: off.", valueName: "choice"))
+    var clientCert: String?
+    @Option(help: ArgumentHelp("The trusted authorities: a PEM file, or a folder of .crt files.", valueName: "path"))
+    var clientCa: String?
+    @Option(help: ArgumentHelp("TLS on the control connection: required, optional. Default: required.", valueName: "choice"))
+    var controlTls: String?
+    @Option(help: ArgumentHelp("TLS on data connections: required, optional. Default: required.", valueName: "choice"))
+    var dataTls: String?
+    @Flag(inversion: .prefixedNo, help: "Let clients end TLS on the control connection after the login (CCC).")
+    var allowCcc: Bool?
+}
+
+struct DataFlags: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Ports for passive data connections: MIN-MAX, one PORT, or 0:N for N ports of the kernel's choice. Default: 50000-50999.",
+            valueName: "ports"))
+    var passivePorts: String?
+    @Option(
+        help: ArgumentHelp(
+            "The address that PASV names: auto (the one that the client connected to), an address, a name, interface:NAME; then CIDR=ADDRESS for clients of a network, after commas. Default: auto.",
+            valueName: "rule"))
+    var passiveAddress: String?
+    @Option(
+        help: ArgumentHelp(
+            "Must data connections resume the control connection's TLS session: require, prefer, off. Default: prefer.",
+            valueName: "choice"))
+    var dataSession: String?
+    @Option(
+        help: ArgumentHelp(
+            "Uploads reach the backend only after the data connection's TLS is up: auto, always, off. Default: auto.",
+            valueName: "choice"))
+    var verifyBeforeStore: String?
+    @Option(
+        help: ArgumentHelp(
+            "Uploads that end without TLS close_notify: strict (incomplete), lenient, or lenient:CIDR,CIDR. Default: strict.",
+            valueName: "rule"))
+    var uploadEof: String?
+    @Option(
+        help: ArgumentHelp("Port that active data connections come from: any, PORT, MIN-MAX. Default: any.", valueName: "ports"))
+    var activeSourcePort: String?
+}
+
+struct AccessFlags: ParsableArguments {
+    @Option(help: ArgumentHelp("Only clients of these networks; repeatable, or separated by commas.", valueName: "cidr"))
+    var allowFrom: [String] = []
+    @Option(help: ArgumentHelp("No clients of these networks.", valueName: "cidr"))
+    var denyFrom: [String] = []
+    @Option(help: ArgumentHelp("Only these users; * and ? are wildcards.", valueName: "pattern"))
+    var allowUser: [String] = []
+    @Option(help: ArgumentHelp("Not these users.", valueName: "pattern"))
+    var denyUser: [String] = []
+    @Option(help: ArgumentHelp("What may be done: full, read-only, upload-only, list-only. Default: full.", valueName: "preset"))
+    var access: String?
+    @Option(help: ArgumentHelp("Only these commands: VERB or VERB=PATTERN, separated by commas.", valueName: "list"))
+    var allowCommand: [String] = []
+    @Option(help: ArgumentHelp("Not these commands.", valueName: "list"))
+    var denyCommand: [String] = []
+}
+
+struct LimitFlags: ParsableArguments {
+    @Option(help: ArgumentHelp("Sessions at a time; 0: no limit. Default: 0.", valueName: "n"))
+    var maxSessions: String?
+    @Option(help: ArgumentHelp("Sessions of one client address at a time; 0: no limit. Default: 0.", valueName: "n"))
+    var maxSessionsPerAddress: String?
+    @Option(help: ArgumentHelp("Failed logins before a session is closed; 0: no limit. Default: 5.", valueName: "n"))
+    var maxLoginAttempts: String?
+    @Option(help: ArgumentHelp("Without a command and without a transfer. Default: 10m.", valueName: "duration"))
+    var idleTimeout: String?
+    @Option(help: ArgumentHelp("From the connection to the login. Default: 2m.", valueName: "duration"))
+    var loginTimeout: String?
+    @Option(help: ArgumentHelp("For a TLS handshake. Default: 10s.", valueName: "duration"))
+    var handshakeTimeout: String?
+    @Option(
+        help: ArgumentHelp(
+            "For a data connection to come, and for a transfer without a byte moved. Default: 5m.", valueName: "duration"))
+    var dataTimeout: String?
+    @Option(help: ArgumentHelp("For each attempt to connect. Default: 5s.", valueName: "duration"))
+    var connectTimeout: String?
+    @Option(help: ArgumentHelp("For the backend's replies. Default: 5m.", valueName: "duration"))
+    var replyTimeout: String?
+    @Option(help: ArgumentHelp("For running transfers after SIGTERM. Default: 60s.", valueName: "duration"))
+    var drainTimeout: String?
+}
+
+struct OperationFlags: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Event loops, each on a thread: a number, or auto (the processors that the cgroup gives). Default: auto.",
+            valueName: "n"))
+    var workers: String?
+    @Option(
+        help: ArgumentHelp(
+            "Where the self-signed certificate and what must outlive a restart is kept. Default: /var/lib/ftpsgate, or $XDG_STATE_HOME/ftpsgate.",
+            valueName: "folder"))
+    var stateDirectory: String?
+    @Option(help: ArgumentHelp("error, warning, info, debug. Default: info.", valueName: "level"))
+    var logLevel: String?
+    @Option(help: ArgumentHelp("text, json. Default: text.", valueName: "format"))
+    var logFormat: String?
+    @Option(help: ArgumentHelp("Read settings from this file: lines of a flag's name and its value.", valueName: "file"))
+    var config: String?
+}
+
+/// A flag as the parser left it.
+private protocol ParsedFlag { var texts: [String]? { get } }
+
+extension Option: ParsedFlag {
+    fileprivate var texts: [String]? {
+        switch wrappedValue as Any {
+        case let list as [String]: list.isEmpty ? nil : list
+        case let text as String: [text]
+        default: nil
+        }
+    }
+}
+
+extension Flag: ParsedFlag {
+    fileprivate var texts: [String]? { (wrappedValue as? Bool).map { [$0 ? "true" : "false"] } }
+}
+
+extension Flags {
+    /// What stands on the command line, by the flag's name without its dashes; what does not stand there is left out.
+    var given: [String: [String]] {
+        Dictionary(uniqueKeysWithValues: all.compactMap { flag in flag.texts.map { (flag.name, $0) } })
+    }
+
+    /// Every name that there is.
+    var names: Set<String> { Set(all.map(\.name)) }
+
+    /// Names of flags that are switches: without a value they mean yes.
+    var switches: Set<String> { Set(all.filter(\.isSwitch).map(\.name)) }
+
+    private var all: [(name: String, texts: [String]?, isSwitch: Bool)] {
+        let groups: [any ParsableArguments] = [listening, backend, tls, data, access, limits, operation]
+        return groups.flatMap { group in
+            Mirror(reflecting: group).children.compactMap { child in
+                guard let label = child.label, let flag = child.value as? any ParsedFlag else { return nil }
+                return (Self.flagName(label), flag.texts, flag is Flag<Bool?>)
+            }
+        }
+    }
+
+    /// "_listenImplicit" is --listen-implicit.
+    private static func flagName(_ label: String) -> String {
+        label.drop { $0 == "_" }.reduce(into: "") { name, letter in
+            name += letter.isUppercase ? "-\(letter.lowercased())" : String(letter)
+        }
+    }
+}

@@ -1,0 +1,109 @@
+import Gateway
+import PKI
+import System
+import TLS
+import Telemetry
+import Wire
+
+/// The certificates that the gateway shows: those that `--cert` and `--key` name, or a self-signed one.
+struct Identities {
+    /// Worth a line in the log: how the self-signed certificate came about.
+    enum Origin {
+        case given
+        case selfSigned(SelfSignedIdentity)
+        case unsaved(fingerprint: String, tried: [String])
+    }
+
+    let identities: [TLSIdentity]
+    let origin: Origin
+
+    /// As long as most machines live: whoever trusts it by its fingerprint must not be surprised.
+    private static let days = 3650
+    private static let name = "ftpsgate"
+
+    /// - Parameter makesFiles: false for `check`, which leaves everything as it is.
+    /// - Throws: sentences about the files.
+    init(_ choices: Choices, environment: [String: String], makesFiles: Bool) throws(ConfigurationProblems) {
+        if choices.identities.isEmpty {
+            (identities, origin) = try Self.selfSigned(choices, environment, makesFiles: makesFiles)
+        } else {
+            identities = try Self.named(choices.identities)
+            origin = .given
+        }
+    }
+
+    private static func named(_ files: [(certificate: String, key: String)]) throws(ConfigurationProblems) -> [TLSIdentity] {
+        var problems: [ConfigurationProblem] = []
+        var loaded: [TLSIdentity] = []
+        for (certificate, key) in files {
+            do throws(TLSConfigurationError) {
+                loaded.append(try TLSIdentity(certificateFile: certificate, keyFile: key))
+            } catch {
+                problems.append(ConfigurationProblem("--cert", certificate, sentence: error.description))
+            }
+        }
+        guard problems.isEmpty else { throw ConfigurationProblems(problems) }
+        return loaded
+    }
+
+    private static func selfSigned(
+        _ choices: Choices, _ environment: [String: String], makesFiles: Bool
+    ) throws(ConfigurationProblems) -> ([TLSIdentity], Origin) {
+        let host = Process.hostName.flatMap { isHostName($0) && $0 != "localhost" ? $0 : nil }
+        let dnsNames = ["localhost"] + (host.map { [$0] } ?? [])
+        let addresses = ["127.0.0.1", "::1"] + choices.ownAddresses.map { "\($0)" }.filter { $0 != "127.0.0.1" && $0 != "::1" }
+        let directory = makesFiles ? StateDirectory.prepare(choices.stateDirectory, environment: environment) : nil
+        do {
+            guard let directory else {
+                let unsaved = try UnsavedIdentity(commonName: name, dnsNames: dnsNames, ipAddresses: addresses, days: days)
+                let tried = StateDirectory.candidates(choices.stateDirectory, environment: environment)
+                return ([TLSIdentity(unsaved)], .unsaved(fingerprint: unsaved.certificate.sha256Fingerprint, tried: tried))
+            }
+            let made = try SelfSignedIdentity.ensure(
+                directory: directory, name: name, dnsNames: dnsNames, ipAddresses: addresses, days: days)
+            return ([try TLSIdentity(certificateFile: made.certificateFile, keyFile: made.keyFile)], .selfSigned(made))
+        } catch {
+            throw ConfigurationProblems([ConfigurationProblem("--state-directory", directory ?? "", sentence: "\(error)")])
+        }
+    }
+
+    /// Tells the operator where the certificate comes from, and how to replace it.
+    func report(to log: EventLog) {
+        switch origin {
+        case .given: break
+        case .selfSigned(let made):
+            log.info(
+                "certificate.self_signed",
+                [
+                    "certificate": .string(made.certificateFile), "sha256": .string(made.fingerprint),
+                    "made": .string(made.isNew ? "now" : "before"),
+                    "message": .string(
+                        "Clients will ask whether they trust it; have \(made.requestFile) signed, or name your own with --cert and --key."
+                    ),
+                ])
+        case .unsaved(let fingerprint, let tried):
+            log.warning(
+                "certificate.in_memory",
+                [
+                    "sha256": .string(fingerprint), "tried": .string(tried.joined(separator: " ")),
+                    "message":
+                        "The certificate is lost at the end, since no folder can be written to: name one with --state-directory, or a certificate with --cert and --key.",
+                ])
+        }
+    }
+}
+
+/// Every mistake at once.
+struct ConfigurationProblems: Error {
+    let problems: [ConfigurationProblem]
+    init(_ problems: [ConfigurationProblem]) { self.problems = problems }
+}
+
+extension Choices {
+    /// The addresses of this machine that the settings name.
+    fileprivate var ownAddresses: [IPAddress] {
+        var addresses = listeners.compactMap(\.host)
+        if case .fixed(let address) = passiveAddress.source { addresses.append(address) }
+        return addresses.filter { !$0.isUnspecified }
+    }
+}

@@ -1,0 +1,41 @@
+import Gateway
+import System
+import TLS
+
+/// Flags, environment, file and certificates, all read and judged.
+struct LoadedConfiguration {
+    let choices: Choices
+    let identities: Identities
+    let gateway: GatewayConfiguration
+    let ignoredVariables: [String]
+
+    /// Tells every mistake on standard error, and throws the exit status.
+    init(_ flags: Flags, makesFiles: Bool) throws {
+        do throws(ConfigurationProblems) {
+            try self.init(flags, environment: Process.environment, makesFiles: makesFiles)
+        } catch {
+            for problem in error.problems { Process.complain("ftpsgate: \(problem)") }
+            throw ExitStatus.misconfigured
+        }
+    }
+
+    init(_ flags: Flags, environment: [String: String], makesFiles: Bool) throws(ConfigurationProblems) {
+        let settings = Settings(flags: flags, environment: environment)
+        var reader = SettingsReader(settings)
+        choices = Choices(&reader)
+        ignoredVariables = settings.ignored
+        var problems = reader.problems
+        do throws(ConfigurationProblems) {
+            identities = try Identities(choices, environment: environment, makesFiles: makesFiles && problems.isEmpty)
+            do throws(TLSConfigurationError) {
+                gateway = choices.configuration(try TLSContext(policy: choices.tls, identities: identities.identities))
+            } catch {
+                throw ConfigurationProblems([ConfigurationProblem("TLS", "", sentence: error.description)])
+            }
+        } catch {
+            problems += error.problems
+            throw ConfigurationProblems(problems)
+        }
+        guard problems.isEmpty else { throw ConfigurationProblems(problems) }
+    }
+}

@@ -1,0 +1,65 @@
+import ArgumentParser
+import Gateway
+import System
+import TLS
+import Telemetry
+import Wire
+
+/// `ftpsgate serve`: judges the settings, opens the ports, and serves until it is told to stop.
+struct ServeCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "serve", abstract: "Serve until SIGTERM or SIGINT, and then until the running transfers are over.")
+
+    @OptionGroup var flags: Flags
+
+    func run() throws {
+        Process.ignoreBrokenPipes()
+        Process.raiseDescriptorLimit()
+        let loaded = try LoadedConfiguration(flags, makesFiles: true)
+        let log = EventLog(level: loaded.choices.logLevel, format: loaded.choices.logFormat)
+        if !loaded.ignoredVariables.isEmpty {
+            log.warning(
+                "environment.ignored",
+                ["variables": .string(loaded.ignoredVariables.joined(separator: " ")), "message": "No flag has such a name."])
+        }
+        loaded.identities.report(to: log)
+        if try Self.serve(loaded.gateway, log) == .forced { throw ExitStatus.failed }
+    }
+
+    private static func serve(_ configuration: GatewayConfiguration, _ log: EventLog) throws -> GatewayServer.Ending {
+        do throws(StartError) {
+            return try GatewayServer(configuration: configuration, log: log).run { ready in
+                Process.print(ready.line)
+                log.info("ready", ["version": .string(Version.number), "workers": .integer(configuration.workers)])
+            }
+        } catch {
+            Process.complain("ftpsgate: \(error)")
+            throw ExitStatus.failed
+        }
+    }
+}
+
+extension GatewayServer.Ready {
+    /// What scripts read: `ready listen=[::]:21,[::]:990 listen-implicit=[::]:990 passive=50000-50999`.
+    var line: String {
+        func text(_ addresses: [(address: SocketAddress, isImplicit: Bool)]) -> String {
+            addresses.map { "\($0.address)" }.joined(separator: ",")
+        }
+        let implicit = listen.filter(\.isImplicit)
+        return
+            "ready listen=\(text(listen))\(implicit.isEmpty ? "" : " listen-implicit=\(text(implicit))") passive=\(Self.ranges(passive))"
+    }
+
+    /// "50000-50010,50012".
+    static func ranges(_ ports: [UInt16]) -> String {
+        var ranges: [PortRange] = []
+        for port in ports {
+            if let last = ranges.last, last.upper &+ 1 == port {
+                ranges[ranges.count - 1] = PortRange(lower: last.lower, upper: port) ?? last
+            } else if let range = PortRange(lower: port, upper: port) {
+                ranges.append(range)
+            }
+        }
+        return ranges.map(\.description).joined(separator: ",")
+    }
+}

@@ -1,0 +1,23 @@
+import System
+
+/// Where what must outlive a restart is kept (DESIGN 3.11.9).
+enum StateDirectory {
+    static let standard = "/var/lib/ftpsgate"
+
+    /// The folders that come into question, the best first.
+    static func candidates(_ chosen: String?, environment: [String: String]) -> [String] {
+        if let chosen { return [chosen] }
+        var paths = [standard]
+        if let home = environment["XDG_STATE_HOME"], home.hasPrefix("/") {
+            paths.append("\(home)/ftpsgate")
+        } else if let home = environment["HOME"], home.hasPrefix("/") {
+            paths.append("\(home)/.local/state/ftpsgate")
+        }
+        return paths
+    }
+
+    /// The first that can be written to, made where it is missing; nil where there is none.
+    static func prepare(_ chosen: String?, environment: [String: String]) -> String? {
+        candidates(chosen, environment: environment).first { Process.prepareDirectory($0) }
+    }
+}
