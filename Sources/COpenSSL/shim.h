@@ -14,6 +14,7 @@ static inline int shim_SSL_CTX_set_max_proto_version(SSL_CTX *c, int version) { 
 static inline void shim_SSL_CTX_set_mode(SSL_CTX *c, long mode) { SSL_CTX_set_mode(c, mode); }
 static inline void shim_SSL_CTX_set_session_cache_mode(SSL_CTX *c, long mode) { SSL_CTX_set_session_cache_mode(c, mode); }
 static inline int shim_SSL_CTX_set1_groups_list(SSL_CTX *c, const char *list) { return SSL_CTX_set1_groups_list(c, list); }
+static inline int shim_SSL_CTX_set1_sigalgs_list(SSL_CTX *c, const char *list) { return SSL_CTX_set1_sigalgs_list(c, list); }
 static inline void shim_SSL_CTX_set_dh_auto(SSL_CTX *c) { SSL_CTX_set_dh_auto(c, 1); }
 static inline int shim_SSL_CTX_add1_chain_cert(SSL_CTX *c, X509 *x) { return SSL_CTX_add1_chain_cert(c, x); }
 static inline void shim_SSL_CTX_set1_verify_cert_store(SSL_CTX *c, X509_STORE *s) { SSL_CTX_set1_verify_cert_store(c, s); }

@@ -206,16 +206,18 @@ public final class TLSConnection {
             hasFailed = true
             return .failed(.transport(errno: transportFailure))
         }
-        guard let first = errors.codes.first, code == SSL_ERROR_SSL else {
+        // libcrypto's word comes first where a record cannot be decrypted; what it means for the connection is libssl's.
+        let decisive = errors.codes.first { ERR_GET_LIB($0) == ERR_LIB_SSL } ?? errors.codes.first
+        guard let decisive, code == SSL_ERROR_SSL else {
             hasFailed = true
             return hasEnded ? .endOfStream : .failed(.library("\(errors)"))
         }
-        if ERR_GET_REASON(first) == SSL_R_UNEXPECTED_EOF_WHILE_READING {
+        if ERR_GET_REASON(decisive) == SSL_R_UNEXPECTED_EOF_WHILE_READING {
             // Not fatal for writing: what we have to say may still be read.
             return .endOfStream
         }
         hasFailed = true
-        return .failed(error(first))
+        return .failed(error(decisive))
     }
 
     private func error(_ code: UInt) -> TLSError {
