@@ -59,14 +59,16 @@ let package = Package(
             ],
             swiftSettings: house),
 
+        // What tests of several modules need: folders of their own, other programs.
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: house),
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: house),
         .testTarget(name: "FTPProtocolTests", dependencies: ["FTPProtocol", "Wire"], swiftSettings: house),
         .testTarget(
             name: "FTPSessionTests", dependencies: ["FTPSession", "FTPProtocol", "Wire"],
             exclude: ["Transcripts", "Transitions.txt"], swiftSettings: house),
         .testTarget(name: "NetIOTests", dependencies: ["NetIO", "Wire"], swiftSettings: house),
-        .testTarget(name: "PKITests", dependencies: ["PKI"], swiftSettings: house),
-        .testTarget(name: "TLSTests", dependencies: ["TLS", "PKI", "COpenSSL", "Wire"], swiftSettings: house),
+        .testTarget(name: "PKITests", dependencies: ["PKI", "TestSupport"], swiftSettings: house),
+        .testTarget(name: "TLSTests", dependencies: ["TLS", "PKI", "COpenSSL", "TestSupport", "Wire"], swiftSettings: house),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "System", "Wire"], swiftSettings: house),
         .testTarget(name: "SystemTests", dependencies: ["System"], swiftSettings: house),
         .testTarget(
