@@ -25,6 +25,7 @@ final class Connector: ConnectAttempt {
             loop.later { self.finish(.failed(errno: code)) }
             return
         }
+        guard limit > .zero else { return }
         let timer = LoopTimer(loop: loop) { [unowned self] in finish(.timedOut) }
         timer.start(after: limit)
         deadline = timer

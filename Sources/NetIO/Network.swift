@@ -62,7 +62,9 @@ public protocol ConnectAttempt: AnyObject {
 
 /// Where connections come from: the kernel's sockets, or a simulated network.
 public protocol Network: AnyObject {
-    /// - Parameter source: address, and port unless 0, that the connection is to come from.
+    /// - Parameters:
+    ///   - source: address, and port unless 0, that the connection is to come from.
+    ///   - limit: zero means as long as the kernel tries.
     func connect(
         to address: SocketAddress, from source: SocketAddress?, within limit: Duration,
         _ completion: @escaping (ConnectResult) -> Void

@@ -6,8 +6,13 @@ import Wire
 final class Resolver {
     private let dns: OpaquePointer?  // evdns_base *
 
-    init(loop: EventLoop) {
-        dns = evdns_base_new(loop.base, EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE)
+    /// - Parameter configuration: where it cannot be read, /etc/hosts and a nameserver on this machine are all there is.
+    init(loop: EventLoop, configuration: String = "/etc/resolv.conf") {
+        dns = evdns_base_new(loop.base, EVDNS_BASE_DISABLE_WHEN_INACTIVE)
+        if let dns {
+            evdns_base_resolv_conf_parse(
+                dns, DNS_OPTION_SEARCH | DNS_OPTION_NAMESERVERS | DNS_OPTION_MISC | DNS_OPTION_HOSTSFILE, configuration)
+        }
     }
 
     deinit { if let dns { evdns_base_free(dns, 0) } }
@@ -18,7 +23,7 @@ final class Resolver {
     }
 
     func resolve(_ host: String, _ completion: @escaping ([IPAddress], String?) -> Void) {
-        guard let dns else { return completion([], "no usable /etc/resolv.conf") }
+        guard let dns else { return completion([], "out of memory") }
         var hints = addrinfo()
         hints.ai_family = AF_UNSPEC
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
