@@ -36,7 +36,9 @@ struct Admission {
         if denied.contains(where: { $0.contains(client) }) { return .network }
         if !allowed.isEmpty, !allowed.contains(where: { $0.contains(client) }) { return .network }
         if maxSessions > 0, sessions >= maxSessions { return .tooManySessions }
-        if maxSessionsPerAddress > 0, sessionsOfAddress[client, default: 0] >= maxSessionsPerAddress { return .tooManyFromAddress }
+        if maxSessionsPerAddress > 0, sessionsOfAddress[client, default: 0] >= maxSessionsPerAddress {
+            return .tooManyFromAddress
+        }
         sessions += 1
         sessionsOfAddress[client, default: 0] += 1
         return nil

@@ -49,10 +49,12 @@ final class BackendDataEnd {
     /// Opens a port on the address that the backend knows us by.
     func listen(_ family: IPAddress.Family) {
         let local = control.localAddress.ip
-        let address = SocketAddress(ip: local.family == family ? local : local.unmapped, port: 0, scope: control.localAddress.scope)
+        let address = SocketAddress(
+            ip: local.family == family ? local : local.unmapped, port: 0, scope: control.localAddress.scope)
         do throws(SystemError) {
             let acceptor = try surroundings.network.listen(on: address) { [weak self] transport in
-                guard let self, case .listening(let acceptor) = state, transport.peerAddress.ip.unmapped == control.peerAddress.ip.unmapped
+                guard let self, case .listening(let acceptor) = state,
+                    transport.peerAddress.ip.unmapped == control.peerAddress.ip.unmapped
                 else { return transport.reset() }
                 acceptor.close()
                 connected(transport)

@@ -55,7 +55,8 @@ final class ClientConnection {
             policy: configuration.session,
             facts: Session.Facts(
                 client: transport.peerAddress, isImplicit: isImplicit,
-                passiveAddress: surroundings.publicAddress.address(for: transport.peerAddress.ip, local: transport.localAddress.ip),
+                passiveAddress: surroundings.publicAddress.address(
+                    for: transport.peerAddress.ip, local: transport.localAddress.ip),
                 ownPorts: surroundings.ownPorts))
         let id = String(surroundings.random.number(below: 1 << 40) | 1 << 40, radix: 36)
         journal = SessionLog(id: id, client: transport.peerAddress, log: surroundings.log, scheduler: surroundings.scheduler)

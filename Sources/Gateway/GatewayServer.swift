@@ -75,15 +75,19 @@ public final class GatewayServer {
         do throws(SystemError) {
             return try Listener(
                 socket: socket, loop: loop,
-                onExhausted: { log.error("accept.exhausted", ["reason": .string("\($0)"), "remedy": "raise the limit of open files"]) },
+                onExhausted: {
+                    log.error("accept.exhausted", ["reason": .string("\($0)"), "remedy": "raise the limit of open files"])
+                },
                 onAccept)
         } catch {
             throw StartError(description: "\(error).")
         }
     }
 
-    private static func openPassivePorts(_ configuration: GatewayConfiguration, _ log: EventLog) -> [ListeningSockets.PassivePort] {
-        ListeningSockets.openPassive(configuration.passivePorts, hosts: ListeningSockets.hosts(configuration.listeners)) { port, problem in
+    private static func openPassivePorts(_ configuration: GatewayConfiguration, _ log: EventLog) -> [ListeningSockets.PassivePort]
+    {
+        ListeningSockets.openPassive(configuration.passivePorts, hosts: ListeningSockets.hosts(configuration.listeners)) {
+            port, problem in
             log.warning("passive_port.left_out", ["port": .integer(Int(port)), "reason": .string("\(problem)")])
         }
     }
@@ -95,7 +99,8 @@ public final class GatewayServer {
         let count = min(wanted, passive.count)
         if count < wanted {
             log.warning(
-                "workers.reduced", ["workers": .integer(count), "reason": "each worker needs a passive port; see --passive-ports"])
+                "workers.reduced",
+                ["workers": .integer(count), "reason": "each worker needs a passive port; see --passive-ports"])
         }
         var handles: [WorkerHandle] = []
         for index in 0..<count {

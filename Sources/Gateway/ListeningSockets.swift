@@ -13,7 +13,7 @@ enum ListeningSockets {
         if let host { return try Socket.listening(on: SocketAddress(ip: host, port: port)) }
         do {
             return try Socket.listening(on: SocketAddress(ip: .anyV6, port: port))
-        } catch where error.code == SystemError.addressFamilyUnsupported {
+        } catch  where error.code == SystemError.addressFamilyUnsupported {
             return try Socket.listening(on: SocketAddress(ip: .anyV4, port: port))
         }
     }

@@ -14,7 +14,9 @@ final class PassivePorts {
         fileprivate let onPromised: (UInt16) -> Void
         fileprivate let onConnected: (any Transport) -> Void
 
-        fileprivate init(client: IPAddress, onPromised: @escaping (UInt16) -> Void, onConnected: @escaping (any Transport) -> Void) {
+        fileprivate init(
+            client: IPAddress, onPromised: @escaping (UInt16) -> Void, onConnected: @escaping (any Transport) -> Void
+        ) {
             self.client = client
             self.onPromised = onPromised
             self.onConnected = onConnected

@@ -27,7 +27,9 @@ final class SessionLog {
     }
 
     func opened(isImplicit: Bool) {
-        log.debug("session.opened", ["id": .string(id), "client": .string("\(client)"), "mode": .string(isImplicit ? "implicit" : "explicit")])
+        log.debug(
+            "session.opened",
+            ["id": .string(id), "client": .string("\(client)"), "mode": .string(isImplicit ? "implicit" : "explicit")])
     }
 
     func secured(_ facts: TLSConnection.Facts?) { tls = facts }

@@ -42,7 +42,8 @@ final class Surroundings {
     func swallow(_ stream: Stream) { keep(stream, sendsFIN: false, endsWithReset: true) }
 
     private func keep(_ stream: Stream, sendsFIN: Bool, endsWithReset: Bool) {
-        let one = Lingering(stream, scheduler: scheduler, sendsFIN: sendsFIN, endsWithReset: endsWithReset) { [unowned self] one in
+        let one = Lingering(stream, scheduler: scheduler, sendsFIN: sendsFIN, endsWithReset: endsWithReset) {
+            [unowned self] one in
             // It may be running at this moment.
             scheduler.later { [weak self] in self?.forget(one) }
         }
@@ -56,6 +57,10 @@ final class Surroundings {
 
     /// Calls `body` once no connection is on its way out any more.
     func whenNothingLingers(_ body: @escaping () -> Void) {
-        lingering.isEmpty ? body() : (onNothingLingers = body)
+        guard lingering.isEmpty else {
+            onNothingLingers = body
+            return
+        }
+        body()
     }
 }

@@ -48,7 +48,8 @@ final class Worker {
             configuration: configuration, scheduler: loop, network: SystemNetwork(loop: loop), random: SystemRandom(), log: log,
             ownPorts: ownPorts)
         for descriptor in passiveSockets {
-            let listener = try Listener(socket: Socket(owning: descriptor), loop: loop) { [passivePorts = surroundings.passivePorts] in
+            let listener = try Listener(socket: Socket(owning: descriptor), loop: loop) {
+                [passivePorts = surroundings.passivePorts] in
                 if let transport = try? SocketTransport($0, loop: loop) { passivePorts.accepted(transport) }
             }
             surroundings.passivePorts.add(listener)

@@ -2,7 +2,9 @@
 enum Escaping {
     /// As it is where it is one plain word; else in quotes.
     static func text(_ value: String) -> String {
-        let isPlain = !value.isEmpty && value.unicodeScalars.allSatisfy { $0.value > 32 && $0.value < 127 && !"\"\\=".unicodeScalars.contains($0) }
+        let isPlain =
+            !value.isEmpty
+            && value.unicodeScalars.allSatisfy { $0.value > 32 && $0.value < 127 && !"\"\\=".unicodeScalars.contains($0) }
         guard !isPlain else { return value }
         return value.unicodeScalars.reduce(into: "\"") { quoted, scalar in
             switch scalar {
@@ -11,7 +13,12 @@ enum Escaping {
             case "\n": quoted += "\\n"
             case "\r": quoted += "\\r"
             case "\t": quoted += "\\t"
-            default: isHarmful(scalar) ? quoted += "\\u{\(String(scalar.value, radix: 16))}" : quoted.unicodeScalars.append(scalar)
+            default:
+                if isHarmful(scalar) {
+                    quoted += "\\u{\(String(scalar.value, radix: 16))}"
+                } else {
+                    quoted.unicodeScalars.append(scalar)
+                }
             }
         } + "\""
     }

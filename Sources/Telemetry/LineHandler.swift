@@ -14,7 +14,9 @@ struct LineHandler: LogHandler {
     }
 
     func log(event: LogEvent) {
-        let fields = metadata.merging(event.metadata ?? [:]) { $1 }.sorted { $0.key < $1.key }.map { (Self.name($0.key), $0.value) }
+        let fields = metadata.merging(event.metadata ?? [:]) { $1 }.sorted { $0.key < $1.key }.map {
+            (Self.name($0.key), $0.value)
+        }
         let line =
             switch format {
             case .text: text(event, fields)
@@ -33,7 +35,9 @@ struct LineHandler: LogHandler {
             #"{"time":"\#(Timestamp.now())","level":"\#(event.level.rawValue)","event":\#(Escaping.json("\(event.message)"))"#
         return fields.reduce(into: head) { line, field in
             let value =
-                if case .stringConvertible(let number) = field.1, number is Int { "\(number)" } else { Escaping.json("\(field.1)") }
+                if case .stringConvertible(let number) = field.1, number is Int { "\(number)" } else {
+                    Escaping.json("\(field.1)")
+                }
             line += ",\(Escaping.json(field.0)):\(value)"
         } + "}"
     }

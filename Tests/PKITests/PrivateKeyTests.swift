@@ -35,7 +35,8 @@ import Testing
         for (name, command) in [
             ("pkcs8", "openssl genpkey -out \"$OUT\" -algorithm EC -pkeyopt ec_paramgen_curve:P-256"),
             ("sec1", "openssl ecparam -out \"$OUT\" -name prime256v1 -genkey -noout"),
-            ("pkcs1", "openssl genrsa -traditional -out \"$OUT\" 2048"), ("ed25519", "openssl genpkey -algorithm ED25519 -out \"$OUT\""),
+            ("pkcs1", "openssl genrsa -traditional -out \"$OUT\" 2048"),
+            ("ed25519", "openssl genpkey -algorithm ED25519 -out \"$OUT\""),
         ] {
             let path = folder.file(name)
             #expect(Shell.run("OUT=\(path); \(command) 2>&1").status == 0)
