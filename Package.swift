@@ -76,7 +76,11 @@ let package = Package(
             dependencies: ["Gateway", "FTPSession", "FTPProtocol", "NetIO", "TLS", "PKI", "Wire"],
             swiftSettings: house),
         .testTarget(
-            name: "CommandLineTests", dependencies: ["ftpsgate", "Gateway", "FTPSession", "TLS", "Wire"],
+            name: "CommandLineTests",
+            dependencies: [
+                "ftpsgate", "Gateway", "FTPSession", "FTPProtocol", "System", "TLS", "Wire",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             swiftSettings: house),
     ]
 )

@@ -2,21 +2,26 @@ import FTPSession
 import NetIO
 import Wire
 
-/// Connects to the backend: its name is resolved for each session, and its addresses are tried in turn.
+/// Connects to the backend: its name is resolved for each session, its addresses are tried in turn, and after the last one
+/// those of the next backend.
 final class BackendDialer {
-    private let backend: GatewayConfiguration.Backend
+    private let backends: [GatewayConfiguration.Backend]
     private let source: IPAddress?
     private let limit: Duration
     private let network: any Network
-    /// What sessions have learnt about the backend.
-    var memory = BackendMemory()
+    /// What sessions have learnt about each backend.
+    private var memories: [SocketAddress: BackendMemory] = [:]
 
     init(_ configuration: GatewayConfiguration, network: any Network) {
-        backend = configuration.backends[0]
+        backends = configuration.backends
         source = configuration.backendSource
         limit = configuration.timeouts.connect
         self.network = network
     }
+
+    func memory(of backend: SocketAddress) -> BackendMemory { memories[backend] ?? BackendMemory() }
+
+    func remember(_ memory: BackendMemory, of backend: SocketAddress) { memories[backend] = memory }
 
     /// A running attempt; cancelled when it goes.
     final class Attempt {
@@ -40,34 +45,49 @@ final class BackendDialer {
 
     typealias Completion = (Result<any Transport, Problem>) -> Void
 
-    /// - Parameter completion: not called after a cancel.
+    /// - Parameter completion: not called after a cancel; the problem is that of the last backend tried.
     func dial(_ completion: @escaping Completion) -> Attempt {
         let attempt = Attempt()
+        dial(backends[...], attempt, completion)
+        return attempt
+    }
+
+    private func dial(
+        _ backends: ArraySlice<GatewayConfiguration.Backend>, _ attempt: Attempt, _ completion: @escaping Completion
+    ) {
+        let backend = backends[backends.startIndex]
+        let failed = { [self, weak attempt] (problem: Problem) in
+            let rest = backends.dropFirst()
+            guard let attempt, !rest.isEmpty else { return completion(.failure(problem)) }
+            dial(rest, attempt, completion)
+        }
         network.resolve(backend.host) { [self, weak attempt] addresses, problem in
             guard let attempt, !attempt.isCancelled else { return }
             if addresses.isEmpty {
                 let reason = "its name cannot be resolved (\(problem ?? "no address"))"
-                return completion(.failure(Problem(reason: reason, target: backend.host)))
+                return failed(Problem(reason: reason, target: backend.host))
             }
-            dial(addresses[...], attempt, completion)
+            dial(addresses[...], backend.port, attempt, failed) { completion(.success($0)) }
         }
-        return attempt
     }
 
-    private func dial(_ addresses: ArraySlice<IPAddress>, _ attempt: Attempt, _ completion: @escaping Completion) {
-        let address = SocketAddress(ip: addresses[addresses.startIndex], port: backend.port)
+    private func dial(
+        _ addresses: ArraySlice<IPAddress>, _ port: UInt16, _ attempt: Attempt, _ onFailure: @escaping (Problem) -> Void,
+        _ onConnected: @escaping (any Transport) -> Void
+    ) {
+        let address = SocketAddress(ip: addresses[addresses.startIndex], port: port)
         attempt.connecting = network.connect(to: address, from: sourceAddress(for: address.ip), within: limit) {
             [self, weak attempt] result in
             guard let attempt, !attempt.isCancelled else { return }
             let reason: String
             switch result {
-            case .connected(let transport): return completion(.success(transport))
+            case .connected(let transport): return onConnected(transport)
             case .failed(let code): reason = SystemError.text(code)
             case .timedOut: reason = "no answer in time"
             }
             let rest = addresses.dropFirst()
-            guard rest.isEmpty else { return dial(rest, attempt, completion) }
-            completion(.failure(Problem(reason: reason, target: "\(address)")))
+            guard rest.isEmpty else { return dial(rest, port, attempt, onFailure, onConnected) }
+            onFailure(Problem(reason: reason, target: "\(address)"))
         }
     }
 

@@ -206,7 +206,8 @@ final class ClientConnection {
 
         case .connectBackend: connectBackend()
         case .sendToBackend(let command): backend?.say(command.line + [13, 10])
-        case .remember(let memory): surroundings.backend.memory = memory
+        case .remember(let memory):
+            if let backend { surroundings.backend.remember(memory, of: backend.stream.transport.peerAddress) }
 
         case .listenForClient: dataChannel()?.client.listen(at: client.stream.transport.localAddress.ip)
         case .planClient(let address): dataChannel()?.client.plan(address)
@@ -245,7 +246,8 @@ final class ClientConnection {
             case .success(let transport):
                 transport.onReady = { [unowned self] in run() }
                 backend = ControlChannel(transport, staging: surroundings.staging)
-                post(.backendConnected(BackendFacts(address: transport.peerAddress, memory: surroundings.backend.memory)))
+                let address = transport.peerAddress
+                post(.backendConnected(BackendFacts(address: address, memory: surroundings.backend.memory(of: address))))
             case .failure(let problem):
                 journal.backendUnavailable(problem)
                 post(.backendUnavailable(problem.reason))

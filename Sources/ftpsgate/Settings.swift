@@ -90,7 +90,7 @@ struct Settings {
     /// The nearest name, where one is near.
     static func advice(_ name: String, _ names: Set<String>) -> String {
         let near = names.map { ($0, distance(name, $0)) }.min { $0.1 == $1.1 ? $0.0 < $1.0 : $0.1 < $1.1 }
-        if let near, near.1 <= 3 { return "did you mean \(near.0)?" }
+        if let near, near.1 <= 3 { return "perhaps you mean \(near.0)" }
         return "see ftpsgate --help for all names, which stand here without their dashes"
     }
 
