@@ -21,8 +21,7 @@ public struct Socket: ~Copyable, Sendable {
     /// A non-blocking TCP socket.
     public static func tcp(_ family: IPAddress.Family) throws(SystemError) -> Socket {
         let domain = family == .v4 ? AF_INET : AF_INET6
-        let type = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
-        let descriptor = socket(domain, type, 0)
+        let descriptor = ftpsgate_tcp_socket(domain)
         guard descriptor >= 0 else { throw SystemError("socket") }
         return Socket(owning: descriptor)
     }

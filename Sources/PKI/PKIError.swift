@@ -1,3 +1,4 @@
+import COpenSSL  // whose headers may be the first to bring in `tm`
 import Glibc
 
 /// What is wrong with a key or a certificate: one sentence that names the file and, where there is one, the remedy.

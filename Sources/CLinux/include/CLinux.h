@@ -3,6 +3,9 @@
 
 struct sockaddr;
 
+/// A TCP socket of a domain (AF_INET, AF_INET6), non-blocking, close-on-exec. The types' names are enumerators that a clean
+/// release build does not find when another C module has brought them in first.
+int ftpsgate_tcp_socket(int domain);
 /// accept(2) that sets SOCK_NONBLOCK and SOCK_CLOEXEC in the same call.
 int ftpsgate_accept4(int listener, struct sockaddr *address, unsigned int *length);
 /// An eventfd(2), non-blocking, close-on-exec.
