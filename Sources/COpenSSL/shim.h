@@ -1,8 +1,11 @@
 // Function-like macros and constants that Swift does not import, one line each.
 #pragma once
 #include <openssl/bio.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/kdf.h>
+#include <openssl/params.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
@@ -20,8 +23,6 @@ static inline int shim_SSL_CTX_add1_chain_cert(SSL_CTX *c, X509 *x) { return SSL
 static inline void shim_SSL_CTX_set1_verify_cert_store(SSL_CTX *c, X509_STORE *s) { SSL_CTX_set1_verify_cert_store(c, s); }
 static inline int shim_SSL_set_tlsext_host_name(SSL *s, const char *name) { return SSL_set_tlsext_host_name(s, name); }
 
-static inline long shim_SSL_CTX_get_tlsext_ticket_keys(SSL_CTX *c, void *keys, size_t count) { return SSL_CTX_get_tlsext_ticket_keys(c, keys, count); }
-static inline long shim_SSL_CTX_set_tlsext_ticket_keys(SSL_CTX *c, void *keys, size_t count) { return SSL_CTX_set_tlsext_ticket_keys(c, keys, count); }
 static inline void shim_SSL_CTX_set_tlsext_servername_callback(SSL_CTX *c, int (*callback)(SSL *, int *, void *)) { SSL_CTX_set_tlsext_servername_callback(c, callback); }
 static inline void shim_SSL_CTX_set_tlsext_servername_arg(SSL_CTX *c, void *argument) { SSL_CTX_set_tlsext_servername_arg(c, argument); }
 
@@ -33,6 +34,13 @@ static const uint64_t shim_SSL_OP_NO_COMPRESSION = SSL_OP_NO_COMPRESSION;
 static const uint64_t shim_SSL_OP_NO_TICKET = SSL_OP_NO_TICKET;
 static const uint64_t shim_SSL_OP_PRIORITIZE_CHACHA = SSL_OP_PRIORITIZE_CHACHA;
 static const uint64_t shim_SSL_OP_IGNORE_UNEXPECTED_EOF = SSL_OP_IGNORE_UNEXPECTED_EOF;
+
+// Names that an OSSL_PARAM keeps: a Swift string would be gone by the time it is read.
+static const char *const shim_OSSL_MAC_PARAM_KEY = OSSL_MAC_PARAM_KEY;
+static const char *const shim_OSSL_MAC_PARAM_DIGEST = OSSL_MAC_PARAM_DIGEST;
+static const char *const shim_OSSL_KDF_PARAM_KEY = OSSL_KDF_PARAM_KEY;
+static const char *const shim_OSSL_KDF_PARAM_INFO = OSSL_KDF_PARAM_INFO;
+static const char *const shim_OSSL_KDF_PARAM_DIGEST = OSSL_KDF_PARAM_DIGEST;
 
 // Macros over BIO_set_flags, BIO_clear_flags and BIO_ctrl.
 static inline void shim_BIO_set_retry_read(BIO *b) { BIO_set_retry_read(b); }

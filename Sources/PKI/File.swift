@@ -1,11 +1,11 @@
 import Glibc
 
 /// Whole small files; every failure names the file.
-enum File {
+package enum File {
     /// More than any chain of certificates; keeps a wrong path (a device, a log) from filling the memory.
     private static let maximumSize = 16 * 1024 * 1024
 
-    static func read(_ path: String) throws(PKIError) -> [UInt8] {
+    package static func read(_ path: String) throws(PKIError) -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw .file(path: path, errno: errno) }
         defer { close(descriptor) }
@@ -21,10 +21,10 @@ enum File {
         }
     }
 
-    static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+    package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
     /// Writes beside the file and renames, so that nobody ever sees half a file or one with a wider mode.
-    static func write(_ bytes: [UInt8], to path: String, mode: mode_t) throws(PKIError) {
+    package static func write(_ bytes: [UInt8], to path: String, mode: UInt32) throws(PKIError) {
         var template = Array("\(path).XXXXXX".utf8CString)
         let descriptor = mkstemp(&template)  // mode 0600
         guard descriptor >= 0 else { throw .file(path: path, errno: errno) }

@@ -8,8 +8,8 @@ public import PKI
 /// belongs to the thread, and what another connection left in it would fail this one.
 public final class TLSConnection {
     public enum Role {
-        /// Issues tickets that carry this tag.
-        case control(tag: SessionTag)
+        /// Issues sessions that carry this tag, and show in clear whose they are.
+        case control(tag: SessionTag, owner: SessionOwner = SessionOwner(0))
         /// Issues no tickets: one that the client never reads turns its close into a RST that destroys an upload's tail.
         case data(accepts: (SessionTag) -> Bool)
     }
@@ -49,6 +49,9 @@ public final class TLSConnection {
         public let alpn: String?
         /// Whose session was resumed.
         public let sessionTag: SessionTag?
+        /// Equal for control connections of which one has resumed the other's session, at whatever distance; nil on data
+        /// connections.
+        public let lineage: SessionTag?
         public let clientCertificate: Certificate?
     }
 
@@ -63,6 +66,9 @@ public final class TLSConnection {
     private var hasFailed = false
     private var hasSentCloseNotify = false
     public private(set) var sawCloseNotify = false
+    /// Of the session that a control connection resumes.
+    var lineage: SessionTag?
+    var store: SessionStore { context.store }
     /// Nil until the handshake is over.
     public private(set) var facts: Facts?
 
@@ -93,10 +99,6 @@ public final class TLSConnection {
         let result = SSL_do_handshake(ssl)
         if result == 1 {
             facts = readFacts()
-            // A client of TLS 1.2 without tickets resumes by session id, out of the cache.
-            if case .control(let tag) = role, !isTLS13, SSL_session_reused(ssl) == 0 {
-                Tickets.write(tag, to: SSL_get_session(ssl))
-            }
             return .done
         }
         switch outcome(result) {
@@ -237,6 +239,11 @@ public final class TLSConnection {
         }
     }
 
+    private func ownLineage(_ isResumed: Bool) -> SessionTag? {
+        guard case .control(let tag, _) = role else { return nil }
+        return isResumed ? lineage ?? tag : tag
+    }
+
     private func readFacts() -> Facts {
         let isResumed = SSL_session_reused(ssl) == 1
         var alpn: UnsafePointer<UInt8>?
@@ -248,7 +255,8 @@ public final class TLSConnection {
             isResumed: isResumed,
             serverName: ServerName.asked(on: ssl),
             alpn: alpn.map { String(decoding: UnsafeBufferPointer(start: $0, count: Int(alpnCount)), as: UTF8.self) },
-            sessionTag: isResumed ? SSL_get_session(ssl).flatMap { Tickets.tag(of: $0) } : nil,
+            sessionTag: isResumed ? SSL_get_session(ssl).flatMap { Tickets.contents(of: $0)?.tag } : nil,
+            lineage: ownLineage(isResumed),
             clientCertificate: SSL_get1_peer_certificate(ssl).flatMap { try? Certificate(X509Handle(owning: $0)) })
     }
 }

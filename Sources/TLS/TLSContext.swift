@@ -5,8 +5,8 @@ import Wire
 
 /// What all TLS connections of the gateway share: identities, versions, ticket keys. Immutable once made.
 ///
-/// Unchecked: an SSL_CTX is made here, never changed afterwards, and OpenSSL locks what is inside (its session cache, its
-/// reference counts); so every worker may use it.
+/// Unchecked: an SSL_CTX is made here, never changed afterwards, and OpenSSL locks what is inside (its reference counts); so
+/// every worker may use it.
 public final class TLSContext: @unchecked Sendable {
     /// One SSL_CTX for identities that share their names and differ in their kind of key.
     fileprivate final class Group {
@@ -23,13 +23,18 @@ public final class TLSContext: @unchecked Sendable {
     }
 
     private var groups: [Group] = []
+    let store: SessionStore
 
     /// New connections begin with the first identity's; the name that the client asks for may lead to another.
     var pointer: OpaquePointer { groups[0].pointer }
 
-    /// - Parameter identities: at least one; the first is for clients that ask for no name, or for an unknown one.
-    public init(policy: TLSPolicy, identities: [TLSIdentity]) throws(TLSConfigurationError) {
+    /// - Parameters:
+    ///   - identities: at least one; the first is for clients that ask for no name, or for an unknown one.
+    ///   - store: the one of the context that this one replaces, so that its sessions can be resumed.
+    public init(policy: TLSPolicy, identities: [TLSIdentity], store: SessionStore = SessionStore()) throws(TLSConfigurationError)
+    {
         precondition(!identities.isEmpty, "a TLS server needs an identity")
+        self.store = store
         let authorities = try policy.clientCertificate.authorities.map { (path) throws(TLSConfigurationError) in
             try ClientAuthorities(path: path)
         }
@@ -38,7 +43,6 @@ public final class TLSContext: @unchecked Sendable {
             group.identities.append(identity)
             try group.use(identity)
         }
-        try shareTicketKeys()
         let context = Unmanaged.passUnretained(self).toOpaque()
         ServerName.install(on: groups.map(\.pointer), context: context)
     }
@@ -56,19 +60,6 @@ public final class TLSContext: @unchecked Sendable {
         authorities?.install(on: group.pointer, policy.clientCertificate)
         groups.append(group)
         return group
-    }
-
-    /// A ticket must be good whichever name its next connection asks for.
-    private func shareTicketKeys() throws(TLSConfigurationError) {
-        var keys = [UInt8](repeating: 0, count: 80)
-        guard shim_SSL_CTX_get_tlsext_ticket_keys(groups[0].pointer, &keys, keys.count) == 1 else {
-            throw .fromLibrary("ticket keys cannot be read")
-        }
-        for group in groups.dropFirst() {
-            guard shim_SSL_CTX_set_tlsext_ticket_keys(group.pointer, &keys, keys.count) == 1 else {
-                throw .fromLibrary("ticket keys cannot be shared")
-            }
-        }
     }
 
     /// The SSL_CTX for a name, nil where none has it: a whole name wins over a wildcard.
@@ -100,8 +91,6 @@ extension TLSContext.Group {
             Int(
                 SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS
                     | SSL_MODE_NO_AUTO_CHAIN))
-        // Holds sessions of TLS 1.2 clients without tickets only: all others are in their tickets.
-        shim_SSL_CTX_set_session_cache_mode(pointer, Int(SSL_SESS_CACHE_SERVER))
         SSL_CTX_set_timeout(pointer, Int(policy.sessionLifetime / .seconds(1)))
         // Commands must not be replayed: no 0-RTT.
         SSL_CTX_set_max_early_data(pointer, 0)

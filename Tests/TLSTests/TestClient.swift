@@ -1,6 +1,7 @@
 import COpenSSL
-import TLS
 import TestSupport
+
+@testable import TLS
 
 /// The bytes between a `TLSConnection` and a client, in memory: whoever writes, the other finds it there.
 final class MemoryPipe: RecordTransport {
@@ -223,5 +224,18 @@ extension Conversation {
         ERR_clear_error()
         SSL_do_handshake(client)
         moveToServer()
+    }
+}
+
+extension SessionCache {
+    func keepCopy(of session: TestSession) {
+        SSL_SESSION_up_ref(session.pointer)
+        keep(session.pointer)
+    }
+
+    func holds(_ id: UnsafeBufferPointer<UInt8>) -> Bool {
+        guard let session = find(id, where: { _ in true }) else { return false }
+        SSL_SESSION_free(session)
+        return true
     }
 }
