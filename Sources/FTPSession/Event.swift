@@ -42,7 +42,7 @@ public enum Event: Equatable, Sendable {
     case dataEnded(DataOutcome)
 
     case timerFired(Timer)
-    /// The gateway is to stop: go when no transfer runs.
+    /// The gateway is to stop: go after a moment without a command and without a transfer.
     case drainRequested
 }
 
@@ -96,4 +96,6 @@ public enum Timer: Hashable, Sendable, CaseIterable {
     case abortReply
     /// The backend's final reply after the data connections failed.
     case afterFailure
+    /// The gateway is to stop, and the client may still begin something.
+    case drain
 }

@@ -27,6 +27,7 @@ extension Session {
             close(.clientQuit)
         case .abortGrace, .abortWindow, .abortReply: abortTimer(timer)
         case .afterFailure: failureUnanswered()
+        case .drain: if state == .idle { end(.shutdown) }
         }
     }
 

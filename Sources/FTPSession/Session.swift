@@ -120,7 +120,10 @@ public struct Session: ~Copyable {
         // A command that was answered here keeps the session awake like any other.
         if case .clientSent = event, state == .idle, !actions.contains(.setTimer(.idle)) { actions.append(.setTimer(.idle)) }
         if state == .idle, backend == .failed(.backendClosed) { end(.backendClosed) }
-        if isDraining, state == .idle { end(.shutdown) }
+        // Between two commands a session is idle as well: it goes when it has been so for a moment, not between PASV and RETR.
+        if isDraining, state == .idle, event == .drainRequested || actions.contains(.setTimer(.idle)) {
+            actions.append(.setTimer(.drain))
+        }
         defer { actions = [] }
         return actions
     }

@@ -69,7 +69,7 @@ final class ClientConnection {
         post(.accepted)
     }
 
-    /// Ends the session when it runs no transfer.
+    /// Ends the session once it is idle for a moment (`Surroundings.drain` says how long that is).
     func drain() { post(.drainRequested) }
 
     /// Ends it now.
@@ -306,6 +306,7 @@ final class ClientConnection {
             case .abortWindow: .milliseconds(250)
             case .abortReply: .seconds(10)
             case .afterFailure: .seconds(5)
+            case .drain: surroundings.drain?.grace(at: surroundings.scheduler.now, surroundings.random) ?? .zero
             }
         return limit > .zero ? limit : nil
     }

@@ -14,10 +14,13 @@ public struct GatewayConfiguration: Sendable {
         public var host: IPAddress?
         /// 0 lets the kernel choose.
         public var port: UInt16
-        public init(mode: Mode, host: IPAddress?, port: UInt16) {
+        /// A socket that listens already, which the service manager handed over; host and port are where it does.
+        public var inherited: Int32?
+        public init(mode: Mode, host: IPAddress?, port: UInt16, inherited: Int32? = nil) {
             self.mode = mode
             self.host = host
             self.port = port
+            self.inherited = inherited
         }
     }
 
@@ -83,7 +86,10 @@ public struct GatewayConfiguration: Sendable {
         public var data: Duration = .seconds(300)
         public var connect: Duration = .seconds(5)
         public var reply: Duration = .seconds(300)
+        /// From SIGTERM to the end of all sessions; 0 means without end.
         public var drain: Duration = .seconds(60)
+        /// How long new clients are still taken after SIGTERM, since load balancers lag; part of `drain`.
+        public var drainDelay: Duration = .zero
         public init() {}
     }
 

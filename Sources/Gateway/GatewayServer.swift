@@ -20,6 +20,24 @@ public final class GatewayServer {
         case forced
     }
 
+    /// What is told to whoever supervises the gateway.
+    public enum Milestone: Sendable {
+        /// Clients can connect.
+        case ready(Ready)
+        /// SIGTERM or SIGINT has come; so many sessions are to be drained.
+        case stopping(sessions: Int)
+        /// Every loop has turned since the last time.
+        case alive
+    }
+
+    private enum Phase {
+        case serving
+        /// The end is near, and new clients are still taken: `--drain-delay`.
+        case delaying
+        case draining
+        case forcing
+    }
+
     private struct WorkerHandle {
         let mailbox: Mailbox<WorkerMessage>
         let passiveSockets: [Int32]
@@ -36,9 +54,16 @@ public final class GatewayServer {
     private var signals: [SignalWatcher] = []
     private var workers: [WorkerHandle] = []
     private var admission: Admission
-    private var drainDeadline: LoopTimer?
-    private var ending: Ending?
+    private var phase = Phase.serving
+    private var ending = Ending.drained
+    private var endTimers: [LoopTimer] = []
+    private var heartbeat = Heartbeat()
+    private var heartbeatTimer: LoopTimer?
+    private var report: (Milestone) -> Void = { _ in }
     private let ready: Ready
+
+    /// From the last word to the clients to the end, whatever still hangs.
+    private static let forceLimit: Duration = .milliseconds(600)
 
     /// Opens every port.
     /// - Throws: when a control port cannot be had, or not one passive port.
@@ -117,9 +142,12 @@ public final class GatewayServer {
     // MARK: - Running
 
     /// Serves until SIGTERM or SIGINT, and then until the sessions are over.
-    /// - Parameter onReady: called once clients can connect.
+    /// - Parameters:
+    ///   - watchdog: the longest time between two reports of `alive`; none are made where it is nil.
+    ///   - report: is called on this thread.
     /// - Throws: when a thread cannot be started.
-    public func run(onReady: (Ready) -> Void) throws(StartError) -> Ending {
+    public func run(watchdog: Duration? = nil, _ report: @escaping (Milestone) -> Void) throws(StartError) -> Ending {
+        self.report = report
         mail = MailboxReader(mailbox, loop: loop) { [unowned self] in take($0) }
         for signal in [SignalWatcher.terminate, SignalWatcher.interrupt] {
             signals.append(SignalWatcher(signal, loop: loop) { [unowned self] in endingWanted() })
@@ -130,9 +158,10 @@ public final class GatewayServer {
             })
         let ownPorts = Set(ready.listen.map(\.address.port) + ready.passive)
         for (index, worker) in workers.enumerated() { try start(index, worker, ownPorts) }
-        onReady(ready)
+        report(.ready(ready))
+        if let watchdog { watch(watchdog) }
         loop.run()
-        return ending ?? .drained
+        return ending
     }
 
     private func start(_ index: Int, _ handle: WorkerHandle, _ ownPorts: Set<UInt16>) throws(StartError) {
@@ -162,7 +191,10 @@ public final class GatewayServer {
             admission.left(client)
         case .workerEnded(let index):
             workers[index].hasEnded = true
-            if workers.allSatisfy(\.hasEnded) { loop.stop() }
+            guard workers.allSatisfy(\.hasEnded) else { return }
+            if phase == .serving { ending = .forced }
+            loop.stop()
+        case .alive(let index): heartbeat.answered(index)
         }
     }
 
@@ -183,20 +215,71 @@ public final class GatewayServer {
     // MARK: - Ending
 
     private func endingWanted() {
-        guard ending == nil else { return force() }
-        ending = .drained
-        for listener in listeners { listener.close() }
+        guard phase == .serving else { return force() }
+        phase = .delaying
+        report(.stopping(sessions: admission.sessions))
         log.info("drain.started", ["sessions": .integer(admission.sessions)])
-        for worker in workers { worker.mailbox.post(.drain) }
-        let deadline = LoopTimer(loop: loop) { [unowned self] in force() }
-        deadline.start(after: configuration.timeouts.drain)
-        drainDeadline = deadline
+        let timeouts = configuration.timeouts
+        // Zero means that transfers may take as long as they take.
+        if timeouts.drain > .zero { after(timeouts.drain) { [unowned self] in force() } }
+        let began = loop.now
+        guard timeouts.drainDelay > .zero else { return drain(began) }
+        after(timeouts.drainDelay) { [unowned self] in if phase == .delaying { drain(began) } }
+    }
+
+    /// New clients are refused from here on; the passive ports stay open for those who are here.
+    private func drain(_ began: Duration) {
+        phase = .draining
+        listeners = []
+        let pace = DrainPace(began: began, limit: configuration.timeouts.drain, sessions: admission.sessions)
+        log.info("drain.listeners_closed", ["sessions": .integer(admission.sessions)])
+        for worker in workers { worker.mailbox.post(.drain(pace)) }
     }
 
     private func force() {
-        guard ending == .drained else { return }
-        ending = .forced
-        log.warning("drain.forced", ["sessions": .integer(admission.sessions)])
+        guard phase == .delaying || phase == .draining else { return }
+        phase = .forcing
+        listeners = []
+        if admission.sessions > 0 {
+            ending = .forced
+            log.warning("drain.forced", ["sessions": .integer(admission.sessions)])
+        }
         for worker in workers { worker.mailbox.post(.stop) }
+        // A worker that is stuck does not hold back the end.
+        after(Self.forceLimit) { [unowned self] in
+            ending = .forced
+            loop.stop()
+        }
+    }
+
+    private func after(_ delay: Duration, _ body: @escaping () -> Void) {
+        let timer = LoopTimer(loop: loop, body)
+        timer.start(after: delay)
+        endTimers.append(timer)
+    }
+
+    // MARK: - The watchdog
+
+    /// Reports `alive` four times in the service manager's interval, for as long as every loop turns.
+    private func watch(_ interval: Duration) {
+        let timer = LoopTimer(loop: loop) { [unowned self] in
+            beat()
+            heartbeatTimer?.start(after: interval / 4)
+        }
+        heartbeatTimer = timer
+        timer.start(after: .zero)
+    }
+
+    private func beat() {
+        let running = workers.indices.filter { !workers[$0].hasEnded }
+        if heartbeat.beat(running) {
+            report(.alive)
+            for index in running { workers[index].mailbox.post(.ping) }
+        } else {
+            let silent = heartbeat.silent.map(String.init).joined(separator: ",")
+            log.error(
+                "worker.stuck",
+                ["workers": .string(silent), "remedy": "the watchdog of the service manager restarts the gateway"])
+        }
     }
 }

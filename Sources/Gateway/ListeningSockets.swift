@@ -19,6 +19,7 @@ enum ListeningSockets {
     }
 
     static func open(_ listener: GatewayConfiguration.Listener) throws(StartError) -> Socket {
+        if let descriptor = listener.inherited { return Socket(owning: descriptor) }
         do throws(SystemError) {
             return try open(host: listener.host, port: listener.port)
         } catch {

@@ -17,6 +17,8 @@ final class Surroundings {
     let publicAddress: PublicAddress
     /// Ports that the gateway listens on: no active data connection goes there.
     let ownPorts: Set<UInt16>
+    /// Set while the gateway is on its way to its end.
+    var drain: DrainPace?
     private var lingering: [ObjectIdentifier: Lingering] = [:]
     private var onNothingLingers: (() -> Void)?
 

@@ -6,10 +6,12 @@ import Wire
 enum WorkerMessage: Sendable {
     /// An accepted control connection, which is the worker's from here on.
     case connection(descriptor: Int32, mode: GatewayConfiguration.Listener.Mode)
-    /// Idle sessions end now, the others after their transfers.
-    case drain
+    /// Sessions end when they are idle, and so after their transfers.
+    case drain(DrainPace)
     /// Every session ends now.
     case stop
+    /// Answer, if your loop turns.
+    case ping
 }
 
 /// What a worker tells the server.
@@ -17,6 +19,8 @@ enum ServerMessage: Sendable {
     case sessionEnded(worker: Int, client: IPAddress)
     /// The last session has ended after `drain` or `stop`; the thread is about to end.
     case workerEnded(worker: Int)
+    /// The answer to `ping`.
+    case alive(worker: Int)
 }
 
 /// One thread: a loop, its passive ports, its sessions. Nothing of it is shared, so nothing of it is locked.
@@ -31,9 +35,12 @@ final class Worker {
     private var undecided: [ObjectIdentifier: FirstByte] = [:]
     private var isEnding = false
     private var trimming: LoopTimer?
+    private var lastWords: LoopTimer?
 
     /// Freed memory goes back to the kernel when the last session is gone.
     private static let trimDelay: Duration = .seconds(5)
+    /// What clients get to read why they were cut off.
+    private static let lastWordsLimit: Duration = .milliseconds(300)
 
     /// - Parameter passiveSockets: listening; the worker closes them.
     init(
@@ -67,14 +74,13 @@ final class Worker {
     private func take(_ message: WorkerMessage) {
         switch message {
         case .connection(let descriptor, let mode): accept(Socket(owning: descriptor), mode)
-        case .drain:
+        case .drain(let pace):
             isEnding = true
+            surroundings.drain = pace
             for session in sessions.values { session.drain() }
             endIfEmpty()
-        case .stop:
-            isEnding = true
-            for session in sessions.values { session.stop() }
-            loop.stop()
+        case .stop: stop()
+        case .ping: server.post(.alive(worker: index))
         }
     }
 
@@ -103,6 +109,15 @@ final class Worker {
         sessions[ObjectIdentifier(session)] = session
         session.start()
         if isEnding { session.drain() }
+    }
+
+    private func stop() {
+        isEnding = true
+        for session in sessions.values { session.stop() }
+        surroundings.whenNothingLingers { [unowned self] in loop.stop() }
+        let timer = LoopTimer(loop: loop) { [unowned self] in loop.stop() }
+        timer.start(after: Self.lastWordsLimit)
+        lastWords = timer
     }
 
     private func report(_ client: IPAddress) {
