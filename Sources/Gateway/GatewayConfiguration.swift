@@ -14,12 +14,15 @@ public struct GatewayConfiguration: Sendable {
         public var host: IPAddress?
         /// 0 lets the kernel choose.
         public var port: UInt16
-        /// A socket that listens already, which the service manager handed over; host and port are where it does.
+        /// What the service manager calls the socket that it hands over; host and port are its business then.
+        public var socketName: String?
+        /// That socket, listening already.
         public var inherited: Int32?
-        public init(mode: Mode, host: IPAddress?, port: UInt16, inherited: Int32? = nil) {
+        public init(mode: Mode, host: IPAddress?, port: UInt16, socketName: String? = nil, inherited: Int32? = nil) {
             self.mode = mode
             self.host = host
             self.port = port
+            self.socketName = socketName
             self.inherited = inherited
         }
     }

@@ -22,8 +22,9 @@ public final class GatewayServer {
 
     /// What is told to whoever supervises the gateway.
     public enum Milestone: Sendable {
-        /// Clients can connect.
+        /// Clients can connect; after `reloading`, that it is over.
         case ready(Ready)
+        case reloading
         /// SIGTERM or SIGINT has come; so many sessions are to be drained.
         case stopping(sessions: Int)
         /// Every loop has turned since the last time.
@@ -78,12 +79,16 @@ public final class GatewayServer {
             throw StartError(description: "\(error); raise the limit of open files.")
         }
         var control: [(Listener, GatewayConfiguration.Listener.Mode)] = []
+        var hosts: [IPAddress?] = []
         var accept: (consuming Socket, GatewayConfiguration.Listener.Mode) -> Void = { _, _ in }
         for listener in configuration.listeners {
             let socket = try ListeningSockets.open(listener)
-            control.append((try Self.listen(socket, loop, log) { accept($0, listener.mode) }, listener.mode))
+            let opened = try Self.listen(socket, loop, log) { accept($0, listener.mode) }
+            control.append((opened, listener.mode))
+            let handedOver = opened.address.ip.isUnspecified ? nil : opened.address.ip
+            hosts.append(listener.inherited == nil ? listener.host : handedOver)
         }
-        let passive = Self.openPassivePorts(configuration, log)
+        let passive = Self.openPassivePorts(configuration, hosts, log)
         guard !passive.isEmpty else {
             throw StartError(description: "not one port of --passive-ports can be listened on; choose another range.")
         }
@@ -109,10 +114,10 @@ public final class GatewayServer {
         }
     }
 
-    private static func openPassivePorts(_ configuration: GatewayConfiguration, _ log: EventLog) -> [ListeningSockets.PassivePort]
-    {
-        ListeningSockets.openPassive(configuration.passivePorts, hosts: ListeningSockets.hosts(configuration.listeners)) {
-            port, problem in
+    private static func openPassivePorts(
+        _ configuration: GatewayConfiguration, _ hosts: [IPAddress?], _ log: EventLog
+    ) -> [ListeningSockets.PassivePort] {
+        ListeningSockets.openPassive(configuration.passivePorts, hosts: ListeningSockets.distinct(hosts)) { port, problem in
             log.warning("passive_port.left_out", ["port": .integer(Int(port)), "reason": .string("\(problem)")])
         }
     }
@@ -152,10 +157,7 @@ public final class GatewayServer {
         for signal in [SignalWatcher.terminate, SignalWatcher.interrupt] {
             signals.append(SignalWatcher(signal, loop: loop) { [unowned self] in endingWanted() })
         }
-        signals.append(
-            SignalWatcher(SignalWatcher.hangUp, loop: loop) { [log] in
-                log.info("signal.hangup", ["message": "nothing is reloaded in this version; restart to take up changes"])
-            })
+        signals.append(SignalWatcher(SignalWatcher.hangUp, loop: loop) { [unowned self] in reload() })
         let ownPorts = Set(ready.listen.map(\.address.port) + ready.passive)
         for (index, worker) in workers.enumerated() { try start(index, worker, ownPorts) }
         report(.ready(ready))
@@ -182,6 +184,13 @@ public final class GatewayServer {
         } catch {
             throw StartError(description: "\(error).")
         }
+    }
+
+    private func reload() {
+        guard phase == .serving else { return log.info("reload.ignored", ["message": "the gateway is on its way to its end"]) }
+        report(.reloading)
+        log.info("signal.hangup", ["message": "nothing is reloaded in this version; restart to take up changes"])
+        report(.ready(ready))
     }
 
     private func take(_ message: ServerMessage) {

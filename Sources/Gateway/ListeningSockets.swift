@@ -83,8 +83,7 @@ enum ListeningSockets {
     }
 
     /// Where passive ports are listened on: where the control connections come to.
-    static func hosts(_ listeners: [GatewayConfiguration.Listener]) -> [IPAddress?] {
-        let hosts = listeners.map(\.host)
+    static func distinct(_ hosts: [IPAddress?]) -> [IPAddress?] {
         if hosts.contains(nil) { return [nil] }
         var distinct: [IPAddress?] = []
         for host in hosts where !distinct.contains(host) { distinct.append(host) }

@@ -17,6 +17,7 @@ final class SessionLog {
     private var tls: TLSConnection.Facts?
     private var transfers = 0
     private var bytes = 0
+    private var hasSpoken = false
 
     init(id: String, client: SocketAddress, log: EventLog, scheduler: any Scheduler) {
         self.id = id
@@ -38,6 +39,7 @@ final class SessionLog {
 
     /// The description masks passwords.
     func command(_ command: Command) {
+        hasSpoken = true
         log.debug("command", ["id": .string(id), "line": .string("\(command)")])
     }
 
@@ -94,13 +96,23 @@ final class SessionLog {
 
     func closed(_ reason: CloseReason) {
         log.record(
-            reason.isWarning ? .warning : .info, "session.closed",
+            level(of: reason), "session.closed",
             [
                 "id": .string(id), "client": .string("\(client)"), "user": user.map { .string($0) },
                 "tls": tls.map { .string($0.version) }, "cipher": tls.map { .string($0.cipher) },
                 "reason": .string(reason.label), "detail": reason.detail.map { .string($0) }, "transfers": .integer(transfers),
                 "bytes": .integer(bytes), "ms": .integer((scheduler.now - started).milliseconds),
             ])
+    }
+}
+
+extension SessionLog {
+    /// Balancers and health checks connect and say nothing, every few seconds.
+    private func level(of reason: CloseReason) -> EventLog.Level {
+        switch reason {
+        case .clientClosed, .clientReset: hasSpoken ? .info : .debug
+        default: reason.isWarning ? .warning : .info
+        }
     }
 }
 

@@ -6,6 +6,11 @@ public struct ActivatedSocket: Equatable, Sendable {
     public let name: String
     /// Open; whoever uses the socket closes it.
     public let descriptor: Int32
+
+    public init(name: String, descriptor: Int32) {
+        self.name = name
+        self.descriptor = descriptor
+    }
 }
 
 /// What is wrong with the sockets that the service manager handed over: one sentence.
@@ -20,19 +25,16 @@ public enum ActivatedSockets {
     private static let limit = 256
 
     /// All sockets that were handed to this very process, made non-blocking and close-on-exec; empty where there are none.
-    /// - Parameters:
-    ///   - processID: this process's, where none is given.
-    ///   - variable: looks up an environment variable.
     /// - Throws: when the variables contradict each other, or a descriptor is no listening TCP socket.
-    public static func inherited(
-        processID: Int32? = nil, variable: (String) -> String? = Environment.value
-    ) throws(ActivationError) -> [ActivatedSocket] {
+    public static func inherited(environment: [String: String]) throws(ActivationError) -> [ActivatedSocket] {
         // Meant for a process before us, which left its environment behind.
-        guard let owner = variable("LISTEN_PID"), Int32(owner) == processID ?? getpid() else { return [] }
-        guard let text = variable("LISTEN_FDS"), let count = Int(text), (1...limit).contains(count) else {
+        guard let owner = environment["LISTEN_PID"], Int32(owner) == getpid() else { return [] }
+        guard let text = environment["LISTEN_FDS"], let count = Int(text), (1...limit).contains(count) else {
             throw ActivationError(description: "LISTEN_FDS must be a number from 1 to \(limit); the service manager sets it.")
         }
-        let names = variable("LISTEN_FDNAMES").map { $0.split(separator: ":", omittingEmptySubsequences: false).map(String.init) }
+        let names = environment["LISTEN_FDNAMES"].map {
+            $0.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+        }
         if let names, names.count != count {
             throw ActivationError(description: "LISTEN_FDNAMES has \(names.count) names, and LISTEN_FDS says \(count) sockets.")
         }

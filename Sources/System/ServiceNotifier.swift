@@ -41,16 +41,14 @@ public final class ServiceNotifier: Sendable {
     deinit { close(descriptor) }
 
     /// The service manager that started this process and waits for its word; nil where there is none.
-    public static func ofService() -> ServiceNotifier? {
-        Environment.value("NOTIFY_SOCKET").flatMap { ServiceNotifier(address: $0) }
+    public static func ofService(environment: [String: String]) -> ServiceNotifier? {
+        environment["NOTIFY_SOCKET"].flatMap { ServiceNotifier(address: $0) }
     }
 
     /// How often the service manager wants to hear `alive`, or else restarts the service; nil where it does not wait for it.
-    public static func watchdogInterval(
-        microseconds: String? = Environment.value("WATCHDOG_USEC"), processID: String? = Environment.value("WATCHDOG_PID")
-    ) -> Duration? {
-        if let processID, Int32(processID) != getpid() { return nil }
-        guard let microseconds, let count = Int64(microseconds), count > 0 else { return nil }
+    public static func watchdogInterval(environment: [String: String]) -> Duration? {
+        if let processID = environment["WATCHDOG_PID"], Int32(processID) != getpid() { return nil }
+        guard let microseconds = environment["WATCHDOG_USEC"], let count = Int64(microseconds), count > 0 else { return nil }
         return .microseconds(count)
     }
 

@@ -45,7 +45,7 @@ struct Choices {
     }
 
     private mutating func readListeners(_ reader: inout SettingsReader) {
-        let expected = "PORT or HOST:PORT with a numeric host, such as 21, 192.0.2.1:21 or [::1]:21"
+        let expected = "PORT or HOST:PORT with a numeric host, such as 21, 192.0.2.1:21 or [::1]:21; or systemd:NAME"
         listeners = reader.list("listen", write: expected, separatedByCommas: true) { .init($0, mode: .explicit) }
         listeners += reader.list("listen-implicit", write: expected, separatedByCommas: true) { .init($0, mode: .implicit) }
         if !reader.has("listen"), !reader.has("listen-implicit") { listeners = [.init(mode: .explicit, host: nil, port: 21)] }
@@ -147,6 +147,10 @@ struct Choices {
         }
         if let limit = reader.duration("reply-timeout") { timeouts.reply = limit }
         if let limit = reader.duration("drain-timeout") { timeouts.drain = limit }
+        if let delay = reader.duration("drain-delay") { timeouts.drainDelay = delay }
+        if timeouts.drain > .zero, timeouts.drainDelay >= timeouts.drain {
+            reader.report("drain-delay", "it is part of --drain-timeout", "choose a shorter one, or a longer --drain-timeout")
+        }
     }
 
     private mutating func readOperation(_ reader: inout SettingsReader) {

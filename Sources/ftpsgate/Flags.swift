@@ -15,7 +15,8 @@ struct Flags: ParsableArguments {
 struct ListeningFlags: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "Explicit FTPS (AUTH TLS) here; repeatable. Default: 21 when no listener is named.", valueName: "[host:]port"))
+            "Explicit FTPS (AUTH TLS) here; repeatable; systemd:NAME takes a socket of socket activation. Default: 21 when no listener is named.",
+            valueName: "[host:]port"))
     var listen: [String] = []
     @Option(help: ArgumentHelp("Implicit FTPS (TLS from the first byte) here; repeatable.", valueName: "[host:]port"))
     var listenImplicit: [String] = []
@@ -136,8 +137,16 @@ struct LimitFlags: ParsableArguments {
     var connectTimeout: String?
     @Option(help: ArgumentHelp("For the backend's replies. Default: 5m.", valueName: "duration"))
     var replyTimeout: String?
-    @Option(help: ArgumentHelp("For running transfers after SIGTERM. Default: 60s.", valueName: "duration"))
+    @Option(
+        help: ArgumentHelp(
+            "From SIGTERM to the end: running transfers finish, and what is left then is cut; 0: as long as they take. Default: 60s.",
+            valueName: "duration"))
     var drainTimeout: String?
+    @Option(
+        help: ArgumentHelp(
+            "How long new clients are still taken after SIGTERM, for load balancers that learn of it late. Default: 0.",
+            valueName: "duration"))
+    var drainDelay: String?
 }
 
 struct OperationFlags: ParsableArguments {

@@ -23,18 +23,44 @@ struct ServeCommand: ParsableCommand {
                 ["variables": .string(loaded.ignoredVariables.joined(separator: " ")), "message": "No flag has such a name."])
         }
         loaded.identities.report(to: log)
-        if try Self.serve(loaded.gateway, log) == .forced { throw ExitStatus.failed }
+        var gateway = loaded.gateway
+        do throws(ConfigurationProblems) {
+            gateway.listeners = try ActivatedListeners.resolve(gateway.listeners, log)
+        } catch {
+            for problem in error.problems { Process.complain("ftpsgate: \(problem)") }
+            throw ExitStatus.misconfigured
+        }
+        if try Self.serve(gateway, log) == .forced { throw ExitStatus.failed }
     }
 
     private static func serve(_ configuration: GatewayConfiguration, _ log: EventLog) throws -> GatewayServer.Ending {
+        let environment = Process.environment
+        let manager = ServiceNotifier.ofService(environment: environment)
+        let watchdog = manager.flatMap { _ in ServiceNotifier.watchdogInterval(environment: environment) }
+        var isReady = false
         do throws(StartError) {
-            return try GatewayServer(configuration: configuration, log: log).run { ready in
-                Process.print(ready.line)
-                log.info("ready", ["version": .string(Version.number), "workers": .integer(configuration.workers)])
+            return try GatewayServer(configuration: configuration, log: log).run(watchdog: watchdog) { milestone in
+                if case .ready(let ready) = milestone, !isReady {
+                    isReady = true
+                    Process.print(ready.line)
+                    log.info("ready", ["version": .string(Version.number), "workers": .integer(configuration.workers)])
+                }
+                manager?.send(ServiceNotifier.Message(milestone))
             }
         } catch {
             Process.complain("ftpsgate: \(error)")
             throw ExitStatus.failed
+        }
+    }
+}
+
+extension ServiceNotifier.Message {
+    fileprivate init(_ milestone: GatewayServer.Milestone) {
+        switch milestone {
+        case .ready(let ready): self = .ready(status: "Serving: \(ready.line.dropFirst("ready ".count))")
+        case .reloading: self = .reloading
+        case .stopping(let sessions): self = .stopping(status: "Draining: \(sessions) sessions at the start.")
+        case .alive: self = .alive
         }
     }
 }

@@ -6,8 +6,14 @@ import Wire
 // What stands behind the flags, from text to value. Nil means that the text is none.
 
 extension GatewayConfiguration.Listener {
-    /// "21", ":21", "192.0.2.1:21", "[::1]:21".
+    /// "21", ":21", "192.0.2.1:21", "[::1]:21", "systemd:ftp".
     init?(_ text: String, mode: Mode) {
+        if text.hasPrefix(ActivatedListeners.prefix) {
+            let name = String(text.dropFirst(ActivatedListeners.prefix.count))
+            guard (1...255).contains(name.utf8.count), !name.contains(":") else { return nil }
+            self.init(mode: mode, host: nil, port: 0, socketName: name)
+            return
+        }
         guard let (host, port) = splitHostAndPort(text, bareIsPort: true), let port else { return nil }
         switch host {
         case "", "*": self.init(mode: mode, host: nil, port: port)

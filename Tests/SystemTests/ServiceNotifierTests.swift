@@ -85,11 +85,12 @@ private final class FakeManager {
     }
 
     @Test func theWatchdogIsForThisProcessOnly() {
-        #expect(ServiceNotifier.watchdogInterval(microseconds: "30000000", processID: nil) == .seconds(30))
-        #expect(ServiceNotifier.watchdogInterval(microseconds: "30000000", processID: "\(getpid())") == .seconds(30))
-        #expect(ServiceNotifier.watchdogInterval(microseconds: "30000000", processID: "1") == nil)
-        #expect(ServiceNotifier.watchdogInterval(microseconds: "0", processID: nil) == nil)
-        #expect(ServiceNotifier.watchdogInterval(microseconds: "soon", processID: nil) == nil)
-        #expect(ServiceNotifier.watchdogInterval(microseconds: nil, processID: nil) == nil)
+        func interval(_ environment: [String: String]) -> Duration? { ServiceNotifier.watchdogInterval(environment: environment) }
+        #expect(interval(["WATCHDOG_USEC": "30000000"]) == .seconds(30))
+        #expect(interval(["WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "\(getpid())"]) == .seconds(30))
+        #expect(interval(["WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"]) == nil)
+        #expect(interval(["WATCHDOG_USEC": "0"]) == nil)
+        #expect(interval(["WATCHDOG_USEC": "soon"]) == nil)
+        #expect(interval([:]) == nil)
     }
 }
