@@ -4,7 +4,8 @@ public struct CIDRBlock: Hashable, Sendable, CustomStringConvertible {
     /// 0 to 32, or 0 to 128.
     public let prefixLength: Int
 
-    /// Reads "10.0.0.0/8" and "2001:db8::/32"; an address alone is a network of one. Bits beyond the prefix are dropped.
+    /// Reads "10.0.0.0/8" and "2001:db8::/32"; an address alone is a network of one. Bits beyond the prefix are dropped, and a
+    /// network of mapped addresses ("::ffff:10.0.0.0/104") is one of IPv4.
     public init?(_ text: String) {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
         guard let first = parts.first, let ip = IPAddress(String(first)), parts.count <= 2 else { return nil }
@@ -16,8 +17,13 @@ public struct CIDRBlock: Hashable, Sendable, CustomStringConvertible {
             }
             length = given
         }
-        prefixLength = length
-        address = IPAddress(octets: Self.masked(ip.octets, length))!
+        if ip.unmapped != ip, length >= 96 {
+            prefixLength = length - 96
+            address = IPAddress(octets: Self.masked(ip.unmapped.octets, prefixLength))!
+        } else {
+            prefixLength = length
+            address = IPAddress(octets: Self.masked(ip.octets, length))!
+        }
     }
 
     /// Whether the address lies in this network. Families never mix, but a mapped IPv4 address counts as IPv4.

@@ -91,13 +91,15 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
     private static func parseV6(_ text: ArraySlice<UInt8>) -> [UInt8]? {
         let colon = UInt8(ascii: ":")
         guard let gap = firstDoubleColon(text) else {
-            guard let octets = groups(text), octets.count == 16 else { return nil }
+            guard let octets = groups(text, mayEndInQuad: true), octets.count == 16 else { return nil }
             return octets
         }
         let before = text[..<gap]
         let after = text[(gap + 2)...]
         guard firstDoubleColon(after) == nil, after.first != colon else { return nil }
-        guard let head = before.isEmpty ? [] : groups(before), let tail = after.isEmpty ? [] : groups(after) else { return nil }
+        guard let head = before.isEmpty ? [] : groups(before, mayEndInQuad: false),
+            let tail = after.isEmpty ? [] : groups(after, mayEndInQuad: true)
+        else { return nil }
         guard head.count + tail.count <= 14 else { return nil }
         return head + [UInt8](repeating: 0, count: 16 - head.count - tail.count) + tail
     }
@@ -106,13 +108,13 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
         text.indices.dropLast().first { text[$0] == UInt8(ascii: ":") && text[$0 + 1] == UInt8(ascii: ":") }
     }
 
-    /// Hexadecimal groups; the last may be a dotted quad.
-    private static func groups(_ text: ArraySlice<UInt8>) -> [UInt8]? {
+    /// Hexadecimal groups; the last of an address may be a dotted quad.
+    private static func groups(_ text: ArraySlice<UInt8>, mayEndInQuad: Bool) -> [UInt8]? {
         let parts = text.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
         var octets: [UInt8] = []
         for (index, part) in parts.enumerated() {
             if part.contains(UInt8(ascii: ".")) {
-                guard index == parts.count - 1, let quad = parseV4(part) else { return nil }
+                guard mayEndInQuad, index == parts.count - 1, let quad = parseV4(part) else { return nil }
                 octets += quad
             } else {
                 guard (1...4).contains(part.count), let value = number(part, radix: 16) else { return nil }
