@@ -4,3 +4,10 @@ extension String {
         String(decoding: utf8.map { (97...122).contains($0) ? $0 - 32 : $0 }, as: UTF8.self)
     }
 }
+
+extension [UInt8] {
+    /// Zeros in place, where nobody else holds these bytes.
+    mutating func overwrite(_ range: Range<Int>) {
+        for index in range { self[index] = 0 }
+    }
+}

@@ -3,9 +3,7 @@ public struct Command: Equatable, Sendable, CustomStringConvertible {
     /// A command's name, in upper case whatever case it came in.
     public struct Verb: Hashable, Sendable, CustomStringConvertible {
         public let name: String
-        public init(_ name: String) {
-            self.init(Array(name.utf8)[...])
-        }
+        public init(_ name: String) { self.init(Array(name.utf8)[...]) }
 
         init(_ bytes: ArraySlice<UInt8>) {
             name = String(decoding: bytes.map { (97...122).contains($0) ? $0 - 32 : $0 }, as: UTF8.self)
@@ -15,48 +13,82 @@ public struct Command: Equatable, Sendable, CustomStringConvertible {
     }
 
     public let verb: Verb
-    /// What follows the verb and one blank, as it came.
-    public let argument: [UInt8]
+    private let text: Text
+    private let argumentStart: Int
+
+    /// The bytes of a line, shared by all copies of its command and overwritten when the last of them goes: a password does not
+    /// stay in memory (REQUIREMENTS S1).
+    ///
+    /// Unchecked: nothing changes but in `deinit`, when nobody else holds it.
+    private final class Text: @unchecked Sendable {
+        private(set) var bytes: [UInt8]
+        init(_ bytes: [UInt8]) { self.bytes = bytes }
+        deinit { bytes.overwrite(bytes.startIndex..<bytes.endIndex) }
+    }
+
     /// The whole line without its end, as it came: what the backend gets.
-    public let line: [UInt8]
+    public var line: [UInt8] { text.bytes }
+
+    /// What follows the verb and one blank, as it came.
+    public var argument: ArraySlice<UInt8> { text.bytes[argumentStart...] }
 
     /// What a line turned out to be.
     public enum Parsed: Equatable, Sendable {
         case command(Command)
         /// CR or NUL inside: what the backend would make of it is anybody's guess, so it never gets it (CVE-2017-3533).
         case illegalCharacter
+        /// No verb.
         case empty
+        /// Telnet commands alone: there is nothing to answer.
+        case telnetOnly
     }
 
+    /// - Parameter line: without its end.
     public static func parse(_ line: [UInt8]) -> Parsed {
-        guard !line.contains(UInt8(ascii: "\r")), !line.contains(0) else { return .illegalCharacter }
-        let line = Telnet.strip(line)
-        let blank = line.firstIndex(of: UInt8(ascii: " ")) ?? line.count
+        let text = Telnet.strip(line)
+        if text.isEmpty { return line.isEmpty ? .empty : .telnetOnly }
+        guard !text.contains(UInt8(ascii: "\r")), !text.contains(0) else { return .illegalCharacter }
+        let blank = text.firstIndex(of: UInt8(ascii: " ")) ?? text.count
         guard blank > 0 else { return .empty }
-        return .command(Command(verb: Verb(line[..<blank]), argument: Array(line.dropFirst(blank + 1)), line: line))
+        return .command(Command(Verb(text[..<blank]), text, argumentStart: min(blank + 1, text.count)))
     }
 
-    private init(verb: Verb, argument: [UInt8], line: [UInt8]) {
+    private init(_ verb: Verb, _ line: [UInt8], argumentStart: Int) {
         self.verb = verb
-        self.argument = argument
-        self.line = line
+        self.argumentStart = argumentStart
+        text = Text(line)
     }
 
     /// A command of the gateway's own.
     public init(_ verb: Verb, _ argument: String = "") {
-        self.verb = verb
-        self.argument = Array(argument.utf8)
-        line = Array((argument.isEmpty ? verb.name : "\(verb.name) \(argument)").utf8)
+        let name = Array(verb.name.utf8)
+        let line = argument.isEmpty ? name : name + [UInt8(ascii: " ")] + Array(argument.utf8)
+        self.init(verb, line, argumentStart: min(name.count + 1, line.count))
     }
+
+    public static func == (left: Command, right: Command) -> Bool { left.text === right.text || left.line == right.line }
 
     /// The argument for people and for comparisons; bytes that are no UTF-8 are repaired.
     public var argumentText: String { String(decoding: argument, as: UTF8.self) }
 
-    /// Whether the argument is a password.
-    public var hasSecret: Bool { verb == .pass || verb == .acct }
+    /// Whether the argument is, or may hold, a password.
+    public var hasSecret: Bool { verb == .pass || verb == .acct || isMistypedSecret || secretSite != nil }
+
+    /// "PASS<tab>secret" and "PASS:secret" have no blank, so the secret is in the verb.
+    private var isMistypedSecret: Bool {
+        verb != .pass && verb.name.hasPrefix("PASS") || verb != .acct && verb.name.hasPrefix("ACCT")
+    }
+
+    /// SITE PSWD, SITE CPWD, SITE CHPASS and whatever else servers call it: the word, where it is one of these.
+    private var secretSite: String? {
+        guard verb == .site, let word = argumentText.uppercasedASCII.split(separator: " ").first else { return nil }
+        return ["PAS", "PSW", "PWD"].contains { word.contains($0) } ? String(word) : nil
+    }
 
     /// For logs: a password is never shown.
     public var description: String {
+        if isMistypedSecret { return "\(verb.name.prefix(4))<secret>" }
+        if let secretSite { return "\(verb) \(secretSite) <secret>" }
         if hasSecret { return "\(verb) <secret>" }
         return argument.isEmpty ? verb.name : "\(verb) \(argumentText)"
     }
@@ -97,7 +129,7 @@ extension Command.Verb {
     public static let cpsv = Self("CPSV")
     public static let spsv = Self("SPSV")
     public static let passiveSwitch = Self("P@SW")
-    // Service: RFC 959 section 4.1.3, RFC 3659.
+    // Service: RFC 959 section 4.1.3, RFC 775, RFC 3659.
     public static let retr = Self("RETR")
     public static let stor = Self("STOR")
     public static let stou = Self("STOU")
@@ -136,4 +168,18 @@ extension Command.Verb {
     public static let lang = Self("LANG")
     public static let clnt = Self("CLNT")
     public static let csid = Self("CSID")
+    // Drafts and habits of servers that are widespread: checksums, space, whole trees.
+    public static let hash = Self("HASH")
+    public static let md5 = Self("MD5")
+    public static let xcrc = Self("XCRC")
+    public static let xmd5 = Self("XMD5")
+    public static let xsha = Self("XSHA")
+    public static let xsha1 = Self("XSHA1")
+    public static let xsha256 = Self("XSHA256")
+    public static let xsha512 = Self("XSHA512")
+    public static let avbl = Self("AVBL")
+    public static let dsiz = Self("DSIZ")
+    public static let rang = Self("RANG")
+    public static let comb = Self("COMB")
+    public static let rmda = Self("RMDA")
 }

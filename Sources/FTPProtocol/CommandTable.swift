@@ -23,24 +23,37 @@ public enum CommandTable {
         public enum Transfer: Equatable, Sendable { case download, listing, upload }
 
         /// What it does to the backend's files, for `--access`.
-        public enum Effect: Equatable, Sendable { case neutral, reads, writes, lists }
+        public enum Effect: Equatable, Sendable {
+            case neutral, reads, lists
+            /// Makes or changes something.
+            case writes
+            case deletes
+            /// The gateway has never heard of it.
+            case unknown
+        }
 
         public var kind: Kind
         /// Answered, by the gateway, before TLS.
         public var beforeTLS: Bool
         /// Let through before login.
         public var beforeLogin: Bool
+        /// No session gets anywhere without it: an allow list need not name it.
+        public var isEssential: Bool
         public var effect: Effect
 
-        init(_ kind: Kind, beforeTLS: Bool = false, beforeLogin: Bool = false, _ effect: Effect = .neutral) {
+        init(
+            _ kind: Kind, beforeTLS: Bool = false, beforeLogin: Bool = false, isEssential: Bool = false,
+            _ effect: Effect = .neutral
+        ) {
             self.kind = kind
             self.beforeTLS = beforeTLS
             self.beforeLogin = beforeLogin
+            self.isEssential = isEssential || beforeLogin
             self.effect = effect
         }
     }
 
-    public static func row(for verb: Command.Verb) -> Row { rows[verb] ?? Row(.unknown) }
+    public static func row(for verb: Command.Verb) -> Row { rows[verb] ?? Row(.unknown, .unknown) }
 
     private static let rows: [Command.Verb: Row] = [
         .auth: Row(.security, beforeTLS: true, beforeLogin: true),
@@ -55,20 +68,20 @@ public enum CommandTable {
         .user: Row(.login, beforeLogin: true),
         .pass: Row(.login, beforeLogin: true),
         .acct: Row(.login, beforeLogin: true),
-        .rein: Row(.refused),
+        .rein: Row(.refused, beforeLogin: true),
         .host: Row(.relayed, beforeTLS: true, beforeLogin: true),
         .quit: Row(.quit, beforeTLS: true, beforeLogin: true),
 
-        .pasv: Row(.dataSetup),
-        .epsv: Row(.dataSetup),
-        .port: Row(.dataSetup),
-        .eprt: Row(.dataSetup),
-        .lprt: Row(.refused),
-        .lpsv: Row(.refused),
-        .sscn: Row(.refused),
-        .cpsv: Row(.refused),
-        .spsv: Row(.refused),
-        .passiveSwitch: Row(.refused),
+        .pasv: Row(.dataSetup, isEssential: true),
+        .epsv: Row(.dataSetup, isEssential: true),
+        .port: Row(.dataSetup, isEssential: true),
+        .eprt: Row(.dataSetup, isEssential: true),
+        .lprt: Row(.refused, beforeLogin: true),
+        .lpsv: Row(.refused, beforeLogin: true),
+        .sscn: Row(.refused, beforeLogin: true),
+        .cpsv: Row(.refused, beforeLogin: true),
+        .spsv: Row(.refused, beforeLogin: true),
+        .passiveSwitch: Row(.refused, beforeLogin: true),
 
         .retr: Row(.transfer(.download), .reads),
         .list: Row(.transfer(.listing), .lists),
@@ -77,13 +90,13 @@ public enum CommandTable {
         .stor: Row(.transfer(.upload), .writes),
         .stou: Row(.transfer(.upload), .writes),
         .appe: Row(.transfer(.upload), .writes),
-        .abor: Row(.abort),
+        .abor: Row(.abort, isEssential: true),
 
-        .dele: Row(.relayed, .writes),
+        .dele: Row(.relayed, .deletes),
         .mkd: Row(.relayed, .writes),
         .xmkd: Row(.relayed, .writes),
-        .rmd: Row(.relayed, .writes),
-        .xrmd: Row(.relayed, .writes),
+        .rmd: Row(.relayed, .deletes),
+        .xrmd: Row(.relayed, .deletes),
         .rnfr: Row(.relayed, .writes),
         .rnto: Row(.relayed, .writes),
         .mfmt: Row(.relayed, .writes),
@@ -96,17 +109,17 @@ public enum CommandTable {
         .mdtm: Row(.relayed, .lists),
         .stat: Row(.relayed, .lists),
 
-        .type: Row(.relayed),
-        .mode: Row(.relayed),
-        .stru: Row(.relayed),
+        .type: Row(.relayed, isEssential: true),
+        .mode: Row(.relayed, isEssential: true),
+        .stru: Row(.relayed, isEssential: true),
         .allo: Row(.relayed),
         .rest: Row(.relayed),
         .cwd: Row(.relayed),
         .xcwd: Row(.relayed),
         .cdup: Row(.relayed),
         .xcup: Row(.relayed),
-        .pwd: Row(.relayed),
-        .xpwd: Row(.relayed),
+        .pwd: Row(.relayed, isEssential: true),
+        .xpwd: Row(.relayed, isEssential: true),
         .syst: Row(.relayed, beforeLogin: true),
         .help: Row(.relayed, beforeTLS: true, beforeLogin: true),
         .noop: Row(.relayed, beforeTLS: true, beforeLogin: true),
@@ -115,5 +128,19 @@ public enum CommandTable {
         .clnt: Row(.relayed, beforeTLS: true, beforeLogin: true),
         .lang: Row(.relayed, beforeLogin: true),
         .csid: Row(.relayed),
+
+        .hash: Row(.relayed, .reads),
+        .md5: Row(.relayed, .reads),
+        .xcrc: Row(.relayed, .reads),
+        .xmd5: Row(.relayed, .reads),
+        .xsha: Row(.relayed, .reads),
+        .xsha1: Row(.relayed, .reads),
+        .xsha256: Row(.relayed, .reads),
+        .xsha512: Row(.relayed, .reads),
+        .avbl: Row(.relayed, .lists),
+        .dsiz: Row(.relayed, .lists),
+        .rang: Row(.relayed),
+        .comb: Row(.relayed, .writes),
+        .rmda: Row(.relayed, .deletes),
     ]
 }

@@ -3,8 +3,8 @@ public import Wire
 /// Where a data connection goes, as PORT, EPRT, 227 and 229 write it (RFC 959 section 4.1.2, RFC 2428).
 public enum DataAddress {
     /// "h1,h2,h3,h4,p1,p2", and nothing else.
-    public static func parsePORT(_ argument: [UInt8]) -> SocketAddress? {
-        guard let (address, end) = sixNumbers(argument[...], from: 0), end == argument.count else { return nil }
+    public static func parsePORT(_ argument: ArraySlice<UInt8>) -> SocketAddress? {
+        guard let (address, end) = sixNumbers(argument, from: argument.startIndex), end == argument.endIndex else { return nil }
         return address
     }
 
@@ -15,7 +15,7 @@ public enum DataAddress {
     }
 
     /// "|1|192.0.2.1|50000|" with any delimiter of ASCII 33 to 126.
-    public static func parseEPRT(_ argument: [UInt8]) -> EPRT {
+    public static func parseEPRT(_ argument: ArraySlice<UInt8>) -> EPRT {
         guard let delimiter = argument.first, (33...126).contains(delimiter), argument.last == delimiter else {
             return .malformed
         }
@@ -38,10 +38,10 @@ public enum DataAddress {
         case malformed
     }
 
-    public static func parseEPSV(_ argument: [UInt8]) -> EPSV {
+    public static func parseEPSV(_ argument: ArraySlice<UInt8>) -> EPSV {
         if argument.isEmpty { return .none }
         if String(decoding: argument, as: UTF8.self).uppercasedASCII == "ALL" { return .all }
-        guard let family = digits(argument[...], maximum: 65_535) else { return .malformed }
+        guard let family = digits(argument, maximum: 65_535) else { return .malformed }
         return switch family {
         case 1: .family(.v4)
         case 2: .family(.v6)
@@ -51,16 +51,20 @@ public enum DataAddress {
 
     /// The first complete "h1,h2,h3,h4,p1,p2" behind the code, with or without parentheses; port 0 is none.
     public static func parse227(_ reply: Reply) -> SocketAddress? {
-        guard let line = reply.lines.last?.dropFirst(3) else { return nil }
-        for start in line.indices where isDigit(line[start]) && (start == line.startIndex || !isDigit(line[start - 1])) {
-            if let (address, _) = sixNumbers(line, from: start) { return address }
+        for line in texts(of: reply) {
+            for start in line.indices where isDigit(line[start]) && (start == line.startIndex || !isDigit(line[start - 1])) {
+                if let (address, _) = sixNumbers(line, from: start) { return address }
+            }
         }
         return nil
     }
 
     /// A delimiter thrice, the port, the delimiter: "(|||50000|)".
     public static func parse229(_ reply: Reply) -> UInt16? {
-        guard let line = reply.lines.last?.dropFirst(3) else { return nil }
+        texts(of: reply).lazy.compactMap(port229).first
+    }
+
+    private static func port229(_ line: ArraySlice<UInt8>) -> UInt16? {
         for start in line.indices.dropLast(4) {
             let delimiter = line[start]
             guard (33...126).contains(delimiter), !isDigit(delimiter) else { continue }
@@ -80,6 +84,12 @@ public enum DataAddress {
 
     public static func eprtArgument(_ address: SocketAddress) -> String {
         "|\(address.ip.family == .v4 ? 1 : 2)|\(address.ip)|\(address.port)|"
+    }
+
+    /// What the lines say behind the code.
+    private static func texts(of reply: Reply) -> [ArraySlice<UInt8>] {
+        let code = Array("\(reply.code)".utf8)
+        return reply.lines.map { $0.starts(with: code) ? $0.dropFirst(3) : $0[...] }
     }
 
     /// - Returns: nil when there are not six numbers of 0 to 255, or the port is 0.

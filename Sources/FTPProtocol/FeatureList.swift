@@ -16,10 +16,12 @@ public enum FeatureList {
         let lines = reply.lines
         var kept: [UInt8] = line(lines[0])
         for text in lines.dropFirst().dropLast() {
-            let words = String(decoding: text, as: UTF8.self).uppercasedASCII.split(separator: " ")
+            // Some servers write the code in front of every line.
+            let bare = text.starts(with: Array("211-".utf8)) ? text.dropFirst(4) : text[...]
+            let words = String(decoding: bare, as: UTF8.self).uppercasedASCII.split(separator: " ")
             guard let feature = words.first.map(String.init) else { continue }
-            if replaced.contains(feature) || hides(feature) { continue }
-            if feature == "MODE", words.count > 1, words[1] == "Z" { continue }
+            // Of the modes only S passes, and that is no feature.
+            if replaced.contains(feature) || feature == "MODE" || hides(feature) { continue }
             kept += line(text)
         }
         for feature in own { kept += line(Array(feature.utf8)) }

@@ -58,6 +58,7 @@ extension Reply {
     public static let noopDone = Reply(200, "NOOP done.")
     public static let illegalCharacter = Reply(501, "Illegal character in command.")
     public static let lineTooLong = Reply(500, "Line too long.")
+    public static let emptyLine = Reply(500, "A line without a command: send HELP for the commands.")
     public static let unexpected = Reply(451, "Unexpected reply from the backend.")
     public static let help = Reply(
         214, first: "This is an FTPS gateway. Before anything else, send:",

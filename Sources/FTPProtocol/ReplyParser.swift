@@ -35,7 +35,7 @@ public struct ReplyParser: Sendable {
         framer = LineFramer(limit: limits.lineBytes)
     }
 
-    public mutating func append(contentsOf bytes: [UInt8]) { framer.append(contentsOf: bytes) }
+    public mutating func append(contentsOf bytes: some Collection<UInt8>) { framer.append(contentsOf: bytes) }
 
     public mutating func next() -> Piece? {
         while !isUseless, let framed = framer.next() {
@@ -45,7 +45,10 @@ public struct ReplyParser: Sendable {
             }
             if let piece = take(line) { return piece }
         }
-        return nil
+        // A line without end is not waited for.
+        guard !isUseless, framer.isDropping else { return nil }
+        isUseless = true
+        return .tooLong
     }
 
     /// Once `next` has returned nil: the whole lines of a reply that goes on, if there are any.

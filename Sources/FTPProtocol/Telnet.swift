@@ -4,17 +4,18 @@ enum Telnet {
     /// DO, DONT, WILL, WONT: an option follows.
     private static let negotiations: ClosedRange<UInt8> = 251...254
     private static let escapedData: UInt8 = 255
+    private static let dataMark: UInt8 = 242
 
     /// Takes commands out of the beginning of a line, up to the end of the verb: `IAC IP IAC DM ABOR` is how clients abort.
     /// Arguments stay as they are, where a doubled 255 belongs to a name.
     static func strip(_ line: [UInt8]) -> [UInt8] {
-        guard line.contains(interpretAsCommand) else { return line }
+        guard line.contains(interpretAsCommand) || line.first == dataMark else { return line }
         var verb: [UInt8] = []
         var index = 0
         while index < line.count, line[index] != UInt8(ascii: " ") {
             if line[index] == interpretAsCommand, index + 1 < line.count, line[index + 1] != escapedData {
                 index += negotiations.contains(line[index + 1]) ? 3 : 2
-            } else if line[index] == 242, verb.isEmpty {
+            } else if line[index] == dataMark, verb.isEmpty {
                 // DM alone: the urgent byte, where the IAC before it went out of line.
                 index += 1
             } else {

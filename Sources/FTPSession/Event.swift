@@ -50,6 +50,8 @@ public enum Event: Equatable, Sendable {
 public enum MalformedLine: Equatable, Sendable {
     case illegalCharacter
     case tooLong
+    /// No verb.
+    case empty
 }
 
 /// What the driver knows of the backend that it has connected to.

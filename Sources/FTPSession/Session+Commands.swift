@@ -18,6 +18,7 @@ extension Session {
         switch malformed {
         case .illegalCharacter: reply(.illegalCharacter)
         case .tooLong: reply(.lineTooLong)
+        case .empty: reply(.emptyLine)
         }
         badLines += 1
         if badLines >= Self.badLineLimit { end(.tooManyBadLines) }

@@ -126,7 +126,7 @@ final class ClientConnection {
     private func takeFromClient() -> Bool {
         guard phase != .handshaking, session.takesCommands else { return false }
         if let line = framer.next() {
-            events.append(event(line))
+            if let event = event(line) { events.append(event) }
             return true
         }
         switch client.receive() {
@@ -146,15 +146,15 @@ final class ClientConnection {
         return true
     }
 
-    private func event(_ line: LineFramer.Line) -> Event {
+    private func event(_ line: LineFramer.Line) -> Event? {
         guard case .line(let bytes) = line else { return .clientSentMalformed(.tooLong) }
         switch Command.parse(bytes) {
         case .command(let command):
             journal.command(command)
             return .clientSent(command)
-        // An empty line is a command that nobody knows.
-        case .empty: return .clientSent(Command(Command.Verb("")))
+        case .empty: return .clientSentMalformed(.empty)
         case .illegalCharacter: return .clientSentMalformed(.illegalCharacter)
+        case .telnetOnly: return nil
         }
     }
 

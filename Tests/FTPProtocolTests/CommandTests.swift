@@ -1,0 +1,89 @@
+import FTPProtocol
+import Testing
+
+private func parse(_ bytes: [UInt8]) -> Command.Parsed { Command.parse(bytes) }
+private func parsed(_ text: String) -> Command? { parsed(Array(text.utf8)) }
+private func parsed(_ bytes: [UInt8]) -> Command? {
+    if case .command(let command) = Command.parse(bytes) { command } else { nil }
+}
+
+struct CommandTests {
+    @Test(arguments: [
+        ("NOOP", "NOOP", ""), ("noop", "NOOP", ""), ("NoOp ", "NOOP", ""), ("USER anonymous", "USER", "anonymous"),
+        ("RETR  two blanks ", "RETR", " two blanks "), ("XYZZY\tx y", "XYZZY\tX", "y"), ("cwd é", "CWD", "é"),
+        ("p@sw", "P@SW", ""),
+    ])
+    func hasAVerbAndAnArgument(line: String, verb: String, argument: String) throws {
+        let command = try #require(parsed(line))
+        #expect(command.verb == Command.Verb(verb))
+        #expect(command.argumentText == argument)
+        #expect(command.line == Array(line.utf8), "the backend gets it byte for byte")
+    }
+
+    @Test func bytesBeyondASCIIPassUnchanged() throws {
+        let line: [UInt8] = Array("STOR ".utf8) + [0xe9, 0x83, 0x5c, 0xff, 0xff, 0x7f, 0x1b]
+        #expect(try #require(parsed(line)).line == line)
+        #expect(try #require(parsed(line)).argument == line[5...])
+    }
+
+    @Test(arguments: [
+        "RETR a\rDELE b", "RETR a\0", "\0NOOP", "NOOP\r", "RETR caf\u{e9}\rX",
+    ])
+    func carriageReturnsAndNULsAreIllegal(line: String) {
+        #expect(parse(Array(line.utf8)) == .illegalCharacter)
+    }
+
+    @Test(arguments: ["", " ", " NOOP", "  "])
+    func aLineWithoutAVerbIsEmpty(line: String) {
+        #expect(parse(Array(line.utf8)) == .empty)
+    }
+
+    @Test(
+        arguments: [
+            // RFC 959 section 4.1.3: Interrupt Process, then the Synch signal.
+            [0xff, 0xf4, 0xff, 0xf2], [0xff, 0xf4, 0xf2], [0xf2], [0xff, 0xf4], [0xff, 0xfd, 0x00], [0xff, 0xfb, 0x0d],
+            [0xff, 0xf1],
+        ] as [[UInt8]])
+    func telnetCommandsInFrontOfTheVerbAreTakenOut(signal: [UInt8]) throws {
+        let abort = try #require(parsed(signal + Array("ABOR".utf8)))
+        #expect(abort.verb == .abor)
+        #expect(abort.line == Array("ABOR".utf8))
+        #expect(parse(signal) == .telnetOnly)
+    }
+
+    @Test func telnetCommandsInsideTheVerbAreTakenOut() {
+        #expect(parsed([0x41, 0xff, 0xf4, 0x42, 0x4f, 0xff, 0xfe, 0x01, 0x52])?.verb == .abor)
+        #expect(parsed(Array("ABOR".utf8) + [0xff, 0xf2])?.verb == .abor)
+    }
+
+    @Test func inArgumentsTheByte255IsData() throws {
+        let line: [UInt8] = Array("RETR a".utf8) + [0xff, 0xff, 0xff, 0xf4, 0x62]
+        #expect(try #require(parsed(line)).line == line)
+        #expect(try #require(parsed([0xff, 0xf4] + line)).line == line)
+    }
+
+    @Test func aTelnetCommandThatIsCutOffIsNoneTheLess() {
+        #expect(parse([0xff, 0xfd]) == .telnetOnly)
+        #expect(parsed([0x41, 0xff])?.line == [0x41, 0xff])
+    }
+
+    @Test(arguments: [
+        ("PASS geheim", "PASS <secret>"), ("pass geheim", "PASS <secret>"), ("PASS", "PASS <secret>"),
+        ("ACCT geheim", "ACCT <secret>"),
+        ("PASS\tgeheim", "PASS<secret>"), ("pass:geheim", "PASS<secret>"), ("SITE PSWD alt geheim", "SITE PSWD <secret>"),
+        ("site cpwd geheim", "SITE CPWD <secret>"), ("SITE CHPASS geheim", "SITE CHPASS <secret>"),
+        ("SITE CHMOD 644 a", "SITE CHMOD 644 a"), ("USER a", "USER a"), ("NOOP", "NOOP"), ("PASV", "PASV"),
+    ])
+    func passwordsAreNeverShown(line: String, shown: String) throws {
+        #expect(try #require(parsed(line)).description == shown)
+        #expect(try #require(parsed(line)).hasSecret == line.contains("geheim") || shown == "PASS <secret>")
+    }
+
+    @Test func theGatewaysOwnCommandsAreWellFormed() {
+        #expect(Command(.noop).line == Array("NOOP".utf8))
+        #expect(Command(.port, "1,2,3,4,5,6").line == Array("PORT 1,2,3,4,5,6".utf8))
+        #expect(Command(.port, "1,2,3,4,5,6").argumentText == "1,2,3,4,5,6")
+        #expect(Command(.noop) == parsed("NOOP"))
+        #expect(Command(.noop) != parsed("noop"), "not the same bytes")
+    }
+}
