@@ -1,7 +1,6 @@
-// libevent's configuration header defines _GNU_SOURCE, which renames the fields of fd_set; Glibc's module has them
-// under their other names. Whoever comes first wins, so the system's header comes first.
-#include <sys/types.h>
-#include <sys/select.h>
+// The system's declarations stay Glibc's: without this, whichever module the compiler loads first has them, and a Swift file that
+// imports the other one does not find them (and _GNU_SOURCE, which libevent defines, would rename the fields of fd_set).
+#pragma clang module import SwiftGlibc
 
 #include <event2/dns.h>
 #include <event2/event.h>

@@ -1,5 +1,8 @@
 // Function-like macros and constants that Swift does not import, one line each.
 #pragma once
+// The system's declarations stay Glibc's: see CLibevent/shim.h.
+#pragma clang module import SwiftGlibc
+
 #include <openssl/bio.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
