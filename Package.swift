@@ -73,7 +73,9 @@ let package = Package(
         .testTarget(name: "SystemTests", dependencies: ["System"], swiftSettings: house),
         .testTarget(
             name: "GatewayTests",
-            dependencies: ["Gateway", "FTPSession", "FTPProtocol", "NetIO", "TLS", "PKI", "Wire"],
+            dependencies: [
+                "Gateway", "FTPSession", "FTPProtocol", "NetIO", "TLS", "PKI", "COpenSSL", "Telemetry", "TestSupport", "Wire",
+            ],
             swiftSettings: house),
         .testTarget(
             name: "CommandLineTests",

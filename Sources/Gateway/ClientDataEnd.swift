@@ -165,6 +165,7 @@ final class ClientDataEnd {
     private func pump() {
         switch state {
         case .connected(let stream), .handshaking(let stream): advance(stream)
+        case .ready(let stream): stream.flush()
         default: break
         }
     }

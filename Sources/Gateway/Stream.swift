@@ -68,7 +68,10 @@ final class Stream: RecordTransport {
         guard let tls else { return .done }
         beginReceiving(limit: Staging.recordSize + 512, receives: 64)
         defer { endOperation() }
-        return tls.handshake()
+        let step = tls.handshake()
+        // More may be here: no readiness will tell of what was there before.
+        if step == .wantsRead, !isReceiveBlocked { transport.wake() }
+        return step
     }
 
     func sendCloseNotify() {
@@ -90,6 +93,8 @@ final class Stream: RecordTransport {
     /// Reads what one receive of up to `limit` bytes brings. `buffer` has room for it and one record more.
     func read(into buffer: UnsafeMutableRawBufferPointer, limit: Int) -> Read {
         if let lastEnd { return .end(lastEnd) }
+        // The end of the handshake may still be on its way, and the peer waits for it.
+        if hasUnsent { flush() }
         guard let tls else { return readClear(into: buffer, limit: limit) }
         beginReceiving(limit: limit, receives: 1)
         defer { endOperation() }
