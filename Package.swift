@@ -50,11 +50,13 @@ let package = Package(
             name: "Gateway",
             dependencies: ["FTPSession", "FTPProtocol", "NetIO", "TLS", "PKI", "Telemetry", "Wire"],
             swiftSettings: house),
+        // Health and metrics over HTTP, for the operator's programs; reads the gateway through values that it is handed.
+        .target(name: "Admin", dependencies: ["NetIO", "Wire"], swiftSettings: house),
         // The command line: flags to values, then run.
         .executableTarget(
             name: "ftpsgate",
             dependencies: [
-                "Gateway", "FTPSession", "FTPProtocol", "TLS", "PKI", "System", "Telemetry", "Wire",
+                "Admin", "Gateway", "FTPSession", "FTPProtocol", "NetIO", "TLS", "PKI", "System", "Telemetry", "Wire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: house),
@@ -71,6 +73,7 @@ let package = Package(
         .testTarget(name: "TLSTests", dependencies: ["TLS", "PKI", "COpenSSL", "TestSupport", "Wire"], swiftSettings: house),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "System", "Wire"], swiftSettings: house),
         .testTarget(name: "SystemTests", dependencies: ["System"], swiftSettings: house),
+        .testTarget(name: "AdminTests", dependencies: ["Admin", "NetIO", "Wire"], swiftSettings: house),
         .testTarget(
             name: "GatewayTests",
             dependencies: [

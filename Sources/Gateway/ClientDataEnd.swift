@@ -2,6 +2,7 @@ import FTPSession
 import NetIO
 import PKI
 import TLS
+import Telemetry
 import Wire
 
 /// The client's end of one data connection: waited for or dialled, its TLS handshake served whenever it comes, and judged.
@@ -184,6 +185,7 @@ final class ClientDataEnd {
             fail(.handshakeFailed("\(error)"))
         case .done:
             handshakeTimer?.cancel()
+            if let facts = stream.tls?.facts { surroundings.log.metrics.countHandshake(facts, channel: "data") }
             if let failure = judge(stream) { return fail(failure) }
             state = .ready(stream)
             onReady?()

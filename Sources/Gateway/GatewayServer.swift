@@ -160,6 +160,8 @@ public final class GatewayServer {
         signals.append(SignalWatcher(SignalWatcher.hangUp, loop: loop) { [unowned self] in reload() })
         let ownPorts = Set(ready.listen.map(\.address.port) + ready.passive)
         for (index, worker) in workers.enumerated() { try start(index, worker, ownPorts) }
+        log.metrics.set(.draining, to: 0)
+        countSessions()
         report(.ready(ready))
         if let watchdog { watch(watchdog) }
         loop.run()
@@ -198,6 +200,7 @@ public final class GatewayServer {
         case .sessionEnded(let index, let client):
             workers[index].sessions -= 1
             admission.left(client)
+            countSessions()
         case .workerEnded(let index):
             workers[index].hasEnded = true
             guard workers.allSatisfy(\.hasEnded) else { return }
@@ -218,8 +221,11 @@ public final class GatewayServer {
         let open = workers.indices.filter { !workers[$0].hasEnded }
         guard let index = open.min(by: { workers[$0].sessions < workers[$1].sessions }) else { return admission.left(client) }
         workers[index].sessions += 1
+        countSessions()
         workers[index].mailbox.post(.connection(descriptor: socket.take(), mode: mode))
     }
+
+    private func countSessions() { log.metrics.set(.sessions, to: admission.sessions) }
 
     // MARK: - Ending
 
@@ -227,6 +233,7 @@ public final class GatewayServer {
         guard phase == .serving else { return force() }
         phase = .delaying
         report(.stopping(sessions: admission.sessions))
+        log.metrics.set(.draining, to: 1)
         log.info("drain.started", ["sessions": .integer(admission.sessions)])
         let timeouts = configuration.timeouts
         // Zero means that transfers may take as long as they take.

@@ -33,7 +33,10 @@ final class SessionLog {
             ["id": .string(id), "client": .string("\(client)"), "mode": .string(isImplicit ? "implicit" : "explicit")])
     }
 
-    func secured(_ facts: TLSConnection.Facts?) { tls = facts }
+    func secured(_ facts: TLSConnection.Facts?) {
+        tls = facts
+        if let facts { log.metrics.countHandshake(facts, channel: "control") }
+    }
 
     func transferStarts() { transferStarted = scheduler.now }
 
@@ -77,6 +80,7 @@ final class SessionLog {
         let moved = record.outcome?.bytes ?? 0
         transfers += 1
         bytes += moved
+        log.metrics.add(.transferBytes, ["direction": record.direction.rawValue], by: moved)
         var reason: String?
         var detail: String?
         if case .failed(let failure, _) = record.outcome {
@@ -118,4 +122,11 @@ extension SessionLog {
 
 extension Duration {
     fileprivate var milliseconds: Int { Int(self / .milliseconds(1)) }
+}
+
+extension Metrics {
+    /// - Parameter channel: "control" or "data".
+    func countHandshake(_ facts: TLSConnection.Facts, channel: String) {
+        add(.handshakes, ["channel": channel, "version": facts.version, "resumed": facts.isResumed ? "yes" : "no"])
+    }
 }

@@ -81,3 +81,34 @@ public struct Socket: ~Copyable, Sendable {
         }
     }
 }
+
+extension Socket {
+    /// A listening UNIX socket that its owner and group may use. One that an earlier process left behind is replaced; one that
+    /// answers is not.
+    /// - Parameter path: at most 107 bytes.
+    public static func listening(atPath path: String) throws(SystemError) -> Socket {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let bytes = Array(path.utf8)
+        guard bytes.count < MemoryLayout.size(ofValue: address.sun_path) else {
+            throw SystemError("cannot listen on \(path)", code: ENAMETOOLONG)
+        }
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
+        func call(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32) -> Int32 {
+            withUnsafePointer(to: &address) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+            }
+        }
+        let type = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+        let probe = Socket(owning: Glibc.socket(AF_UNIX, type, 0))
+        let probeDescriptor = probe.descriptor
+        if call({ Glibc.connect(probeDescriptor, $0, $1) }) != 0, errno == ECONNREFUSED { unlink(path) }
+        let socket = Socket(owning: Glibc.socket(AF_UNIX, type, 0))
+        let descriptor = socket.descriptor
+        guard descriptor >= 0, call({ bind(descriptor, $0, $1) }) == 0, chmod(path, 0o660) == 0, listen(descriptor, 64) == 0
+        else {
+            throw SystemError("cannot listen on \(path)")
+        }
+        return socket
+    }
+}

@@ -20,9 +20,12 @@ public struct EventLog: Sendable {
     public typealias Fields = KeyValuePairs<String, Field?>
 
     private let logger: Logger
+    /// What has happened so far: every event from info on, at whatever level the log is, and what others add.
+    public let metrics: Metrics
 
     /// - Parameter write: takes one line with its end; by default standard error, whole lines in one write each.
-    public init(level: Level, format: Format, write: (@Sendable (String) -> Void)? = nil) {
+    public init(level: Level, format: Format, metrics: Metrics = Metrics(), write: (@Sendable (String) -> Void)? = nil) {
+        self.metrics = metrics
         var logger = Logger(label: "ftpsgate") { _ in LineHandler(format: format, write: write ?? LineHandler.toStandardError) }
         logger.logLevel = level.loggerLevel
         self.logger = logger
@@ -34,10 +37,15 @@ public struct EventLog: Sendable {
     public func debug(_ event: String, _ fields: @autoclosure () -> Fields = [:]) { record(.debug, event, fields()) }
 
     public func record(_ level: Level, _ event: String, _ fields: @autoclosure () -> Fields = [:]) {
-        guard logger.logLevel <= level.loggerLevel else { return }
+        let isShown = logger.logLevel <= level.loggerLevel
+        // Debug events come with each command: neither counted nor made where nobody reads them.
+        guard isShown || level != .debug else { return }
+        let fields = fields()
+        if level != .debug { count(event, fields) }
+        guard isShown else { return }
         // swift-log's metadata has no order; the handler restores ours from the places in the keys.
         var metadata: Logger.Metadata = [:]
-        for (index, field) in fields().enumerated() {
+        for (index, field) in fields.enumerated() {
             guard let value = field.value else { continue }
             metadata[LineHandler.placed(field.key, at: index)] =
                 switch value {
@@ -46,6 +54,12 @@ public struct EventLog: Sendable {
                 }
         }
         logger.log(level: level.loggerLevel, "\(event)", metadata: metadata)
+    }
+
+    private func count(_ event: String, _ fields: Fields) {
+        var reason: String?
+        if case .string(let text)?? = fields.first(where: { $0.key == "reason" })?.value { reason = text }
+        metrics.count(event: event, reason: reason)
     }
 }
 

@@ -1,3 +1,4 @@
+import Admin
 import FTPSession
 import Gateway
 import System
@@ -25,6 +26,8 @@ struct Choices {
     var maxSessions = 0
     var maxSessionsPerAddress = 0
     var workers = 1
+    /// Nil when it is off.
+    var admin: AdminServer.Address?
     var stateDirectory: String?
     var logLevel = EventLog.Level.info
     var logFormat = EventLog.Format.text
@@ -158,6 +161,8 @@ struct Choices {
             text == "auto" ? Processors.available : Int(text).flatMap { (1...256).contains($0) ? $0 : nil }
         }
         workers = min(256, count ?? Processors.available)
+        let address = reader.one("admin", write: "off, PORT, HOST:PORT with a numeric host, or unix:PATH") { AdminAddress($0) }
+        admin = address?.address
         stateDirectory = reader.one("state-directory", write: "a folder") { $0.isEmpty ? nil : $0 }
         if let level = reader.choice("log-level", EventLog.Level.self) { logLevel = level }
         if let format = reader.choice("log-format", EventLog.Format.self) { logFormat = format }

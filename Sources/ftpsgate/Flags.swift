@@ -152,6 +152,11 @@ struct LimitFlags: ParsableArguments {
 struct OperationFlags: ParsableArguments {
     @Option(
         help: ArgumentHelp(
+            "Health (/livez, /readyz) and numbers (/metrics) over HTTP: a port, unix:PATH, or off. A port alone is on loopback. Default: off.",
+            valueName: "address"))
+    var admin: String?
+    @Option(
+        help: ArgumentHelp(
             "Event loops, each on a thread: a number, or auto (the processors that the cgroup gives). Default: auto.",
             valueName: "n"))
     var workers: String?

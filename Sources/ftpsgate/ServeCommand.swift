@@ -1,5 +1,8 @@
+import Admin
 import ArgumentParser
 import Gateway
+import NetIO
+import PKI
 import System
 import TLS
 import Telemetry
@@ -30,19 +33,37 @@ struct ServeCommand: ParsableCommand {
             for problem in error.problems { Process.complain("ftpsgate: \(problem)") }
             throw ExitStatus.misconfigured
         }
-        if try Self.serve(gateway, log) == .forced { throw ExitStatus.failed }
+        log.metrics.set(.build, ["version": Version.number, "openssl": Libraries.openSSL], to: 1)
+        let health = Health()
+        let admin = try loaded.choices.admin.map { try Self.startAdmin(at: $0, health, log) }
+        if try Self.serve(gateway, log, health, admin) == .forced { throw ExitStatus.failed }
     }
 
-    private static func serve(_ configuration: GatewayConfiguration, _ log: EventLog) throws -> GatewayServer.Ending {
+    private static func startAdmin(at address: AdminServer.Address, _ health: Health, _ log: EventLog) throws
+        -> AdminServer.Address
+    {
+        do throws(SystemError) {
+            return try AdminServer.start(at: address, source: health.source(log))
+        } catch {
+            Process.complain("ftpsgate: --admin: \(error); choose another address with --admin.")
+            throw ExitStatus.failed
+        }
+    }
+
+    private static func serve(
+        _ configuration: GatewayConfiguration, _ log: EventLog, _ health: Health, _ admin: AdminServer.Address?
+    ) throws -> GatewayServer.Ending {
         let environment = Process.environment
         let manager = ServiceNotifier.ofService(environment: environment)
         let watchdog = manager.flatMap { _ in ServiceNotifier.watchdogInterval(environment: environment) }
         var isReady = false
         do throws(StartError) {
-            return try GatewayServer(configuration: configuration, log: log).run(watchdog: watchdog) { milestone in
+            let server = try GatewayServer(configuration: configuration, log: log)
+            return try server.run(watchdog: watchdog ?? admin.map { _ in Health.interval }) { milestone in
+                health.note(milestone)
                 if case .ready(let ready) = milestone, !isReady {
                     isReady = true
-                    Process.print(ready.line)
+                    Process.print(ready.line + (admin.map { " admin=\($0)" } ?? ""))
                     log.info("ready", ["version": .string(Version.number), "workers": .integer(configuration.workers)])
                 }
                 manager?.send(ServiceNotifier.Message(milestone))

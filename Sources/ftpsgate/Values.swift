@@ -1,3 +1,4 @@
+import Admin
 import FTPProtocol
 import FTPSession
 import Gateway
@@ -185,6 +186,27 @@ extension GatewayConfiguration.ActiveSourcePort {
         } else {
             guard let range = PortRange(text) else { return nil }
             self = .range(range)
+        }
+    }
+}
+
+/// "off", "9090" (on loopback), "0.0.0.0:9090", "unix:/run/ftpsgate/admin.sock".
+struct AdminAddress: Equatable {
+    let address: AdminServer.Address?
+
+    init?(_ text: String) {
+        if text == "off" {
+            address = nil
+        } else if text.hasPrefix("unix:") {
+            let path = text.dropFirst("unix:".count)
+            // The kernel keeps 108 bytes with the end.
+            guard (1...107).contains(path.utf8.count) else { return nil }
+            address = .unix(path: String(path))
+        } else {
+            guard let listener = GatewayConfiguration.Listener(text, mode: .explicit) else { return nil }
+            let isPortAlone = portNumber(text[...]) != nil
+            address = .tcp(
+                SocketAddress(ip: isPortAlone ? IPAddress(127, 0, 0, 1) : listener.host ?? .anyV6, port: listener.port))
         }
     }
 }
