@@ -138,7 +138,7 @@ def connect(identity):
     opened = []
 
     def connect(gateway, *, mode="explicit", family=4, version=None, secure=True, login=None, protect=True, **options):
-        """A client that has read the 220, has TLS (unless told otherwise) and is logged in (login: a backend, or user and password)."""
+        """A client that has read the 220, has TLS unless told otherwise, is logged in (login: a backend, or (user, password))."""
         if "context" not in options:
             options["context"] = tls_context(identity, version)
         client = RawClient(gateway.address(mode, family), implicit=mode == "implicit", **options)

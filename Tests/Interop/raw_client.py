@@ -322,7 +322,9 @@ class Reply:
 class RawClient(Connection):
     """A control connection."""
 
-    def __init__(self, address, *, context=None, implicit=False, timeout=DEFAULT_TIMEOUT, source=None, session=None, bytewise=False):
+    def __init__(
+        self, address, *, context=None, implicit=False, timeout=DEFAULT_TIMEOUT, source=None, session=None, bytewise=False
+    ):
         """context: for TLS on control and data. implicit: TLS at once. session: a TLS session to resume at once."""
         super().__init__(socket.create_connection(address, timeout, source_address=source), timeout)
         self.host = address[0]
@@ -357,7 +359,7 @@ class RawClient(Connection):
         return reply
 
     def command(self, line, *codes):
-        """Sends the line (str or bytes, without its end) and gives the reply, which must have one of the codes, if any is named."""
+        """Sends the line (str or bytes, without its end) and gives the reply, which must have one of the codes that are named."""
         self.send((line if isinstance(line, bytes) else line.encode()) + b"\r\n")
         return self.expect(*codes) if codes else self.reply()
 
