@@ -64,7 +64,10 @@ check: lint test ## what CI runs
 
 ## Tidy
 
-.PHONY: format lint imports
+.PHONY: format lint imports docs
+docs: debug ## rewrite the README's table of flags from the parser
+	@deploy/flags-table.py .build/debug/ftpsgate README.md
+
 format: ## format all Swift
 	@$(SWIFT) format -i -r $(SWIFT_FILES)
 
