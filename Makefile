@@ -62,6 +62,19 @@ transitions: ## rewrite the golden table of the session machine; review it as a 
 
 check: lint test ## what CI runs
 
+## Measure
+
+.PHONY: bench bench-gate
+bench: ## the gateway beside its peers; QUICK=1 for two minutes; ONLY=bulk,files for some scenarios
+	@Tests/dependencies.sh bench
+	@test -x "$${FTPSGATE:-$(RELEASE)}" || $(MAKE) --no-print-directory build
+	@Tests/Bench/bench.py $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+
+bench-gate: ## fails when system calls or instructions for a GiB, a file or a command have grown
+	@Tests/dependencies.sh gate
+	@test -x "$${FTPSGATE:-$(RELEASE)}" || $(MAKE) --no-print-directory build
+	@Tests/Bench/gate.py
+
 ## Tidy
 
 .PHONY: format lint imports docs

@@ -4,6 +4,8 @@
 #   Tests/dependencies.sh build    headers of libevent and OpenSSL
 #   Tests/dependencies.sh demo     build, and a plain FTP server and curl for `make demo`
 #   Tests/dependencies.sh test     demo, and the FTP servers, FTP clients and linters of the tests
+#   Tests/dependencies.sh gate     build, and what counts system calls and instructions for `make bench-gate`
+#   Tests/dependencies.sh bench    gate, and the relays and FTP servers that `make bench` compares with
 #
 # Nothing is started: FTP servers are unpacked into .build/backends, since Debian lets only one of them be installed, and
 # Python packages go into .build/venv.
@@ -21,6 +23,9 @@ test_packages=(
     git lftp netcat-openbsd procps shellcheck
     libcap2 libhiredis0.14 libidn2-0 libmemcached11 libmemcachedutil2 libnss-wrapper libpcre2-posix3 libsodium23 libwrap0
 )
+gate_packages=(binutils libc6-dev openssl python3 strace valgrind)
+bench_packages=(haproxy hitch libnginx-mod-stream nginx-light stunnel4 libhiredis0.14 libmemcached11 libmemcachedutil2
+    libpcre2-posix3 libsodium23 libsqlite3-0 libwrap0)
 servers=(inetutils-ftpd proftpd-core pure-ftpd pure-ftpd-common vsftpd)
 
 fail() {
@@ -71,7 +76,7 @@ install_packages() {
 
 unpack_servers() {
     local package folder
-    for package in "${servers[@]}"; do
+    for package in "$@"; do
         folder=.build/backends/$package
         [ ! -d "$folder" ] || continue
         echo "dependencies: unpacking $package"
@@ -104,16 +109,22 @@ stamp=.build/dependencies-$level-$(cat "$0" "$requirements" | sha256sum | cut -c
 : >"$log"
 
 packages=("${build_packages[@]}")
-[ "$level" = build ] || packages+=("${demo_packages[@]}")
-[ "$level" != test ] || packages+=("${test_packages[@]}")
-install_packages "${packages[@]}"
 case $level in
 build) ;;
+demo) packages+=("${demo_packages[@]}") ;;
+test) packages+=("${demo_packages[@]}" "${test_packages[@]}") ;;
+gate) packages+=("${gate_packages[@]}") ;;
+bench) packages+=("${gate_packages[@]}" "${bench_packages[@]}") ;;
+*) fail "unknown level '$level': build, demo, test, gate or bench." ;;
+esac
+install_packages "${packages[@]}"
+case $level in
+build | gate) ;;
+bench) unpack_servers "${servers[@]}" proftpd-mod-crypto proftpd-mod-proxy ;;
 demo) python_packages "$(grep '^pyftpdlib==' "$requirements")" ;;
 test)
-    unpack_servers
+    unpack_servers "${servers[@]}"
     python_packages -r "$requirements"
     ;;
-*) fail "unknown level '$level': build, demo or test." ;;
 esac
 touch "$stamp"

@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""The regression gate: what is repeatable enough to fail a build, in about half a minute. `make bench-gate`
+
+System calls for a GiB and for a small file are counted by strace; instructions for a NOOP and for a small file by valgrind
+(callgrind), since CPU seconds on a busy machine are not repeatable. What is missing on the machine is named and left out.
+"""
+
+import shutil
+import subprocess
+import sys
+import time
+
+import peers
+import scenarios
+from processes import Backend, Missing, compile_programs, find, raise_limits, scratch
+
+# No more than these. They stand a fifth to a half over what is measured, so that noise does not fail a build and a lost
+# batch, a new system call for each file or a timer made anew for each command does.
+LIMITS = {
+    "system calls/GiB, download": 8000,
+    "system calls/GiB, upload": 8000,
+    "system calls/file": 90,
+    "instructions/NOOP": 200_000,
+    "instructions/file": 4_000_000,
+}
+
+
+class Callgrind(peers.Gateway):
+    """The gateway on valgrind's processor, which counts instructions."""
+
+    name, patience, passive_ports = "callgrind", 60, 10
+
+    def arguments(self):
+        # Valgrind gives up at debug information that is newer than itself.
+        program, *rest = super().arguments()
+        stripped = self.folder / "ftpsgate"
+        subprocess.run([find("strip"), "-o", stripped, program], check=True)
+        valgrind = [find("valgrind"), "--tool=callgrind", "--callgrind-out-file=/dev/null", f"--log-file={self.counts}"]
+        return [*valgrind, stripped, *rest]
+
+    @property
+    def counts(self):
+        return self.folder / "callgrind.log"
+
+    def instructions(self):
+        """So many until its end, which this is."""
+        self.stop()
+        for line in self.counts.read_text().splitlines():
+            if "Collected" in line:
+                return int(line.rpartition(":")[2])
+        raise RuntimeError(f"callgrind counted nothing:\n{self.counts.read_text()[-1000:]}")
+
+
+def system_calls(bench):
+    strace = find("strace")
+    with bench.running([peers.Gateway]) as started:
+        for direction in ("down", "up"):
+            # The lowest of three: what else runs on the machine makes batches smaller.
+            counts = [scenarios.count_calls(bench, strace, started[0], direction) for _ in range(3)]
+            yield f"system calls/GiB, {direction}load", min(counts)
+        yield "system calls/file", scenarios.count_calls_of_files(bench, strace, started[0])
+
+
+def instructions(bench):
+    """The difference between many and few: start-up and login drop out."""
+    find("valgrind")
+    for what, mode, few, many in (("NOOP", "noop", 100, 1100), ("file", "files", 10, 110)):
+        counts = []
+        for count in (few, many):
+            with bench.running([Callgrind]) as started:
+                if not started:
+                    raise Missing(f"the gateway does not run under valgrind: {bench.skipped}")
+                load = bench.load(mode, started[0], seconds=60, count=count)
+                load.go()
+                load.result()
+                load.close()
+                time.sleep(0.1)
+                counts.append(started[0].instructions())
+        yield f"instructions/{what}", (counts[1] - counts[0]) / (many - few)
+
+
+def main():
+    raise_limits()
+    load, backend_program = compile_programs()
+    folder = scratch()
+    backend = Backend(backend_program, folder)
+    bench = scenarios.Bench(folder, load, backend, peers.Certificate(folder), lambda text: None, 1, 1, [])
+    failed = False
+    try:
+        peers.Gateway.program()
+        for measure in (system_calls, instructions):
+            try:
+                for what, value in measure(bench):
+                    limit = LIMITS[what]
+                    failed |= value > limit
+                    print(f"{'FAIL' if value > limit else 'ok  '}  {what}: {value:,.0f} (at most {limit:,})", flush=True)
+            except Missing as error:
+                print(f"left out: {error}", flush=True)
+    except (Missing, RuntimeError, subprocess.SubprocessError) as error:
+        sys.exit(f"bench-gate: {error}")
+    finally:
+        backend.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+    if failed:
+        sys.exit("bench-gate: more than at most; see Tests/Bench/README.md, or raise the limit and say why in the commit.")
+
+
+if __name__ == "__main__":
+    main()
