@@ -31,6 +31,14 @@ struct Admission {
         maxSessionsPerAddress = configuration.maxSessionsPerAddress
     }
 
+    /// Takes up other rules; who is here stays.
+    mutating func use(_ configuration: GatewayConfiguration) {
+        let (sessions, sessionsOfAddress) = (sessions, sessionsOfAddress)
+        self = Admission(configuration)
+        self.sessions = sessions
+        self.sessionsOfAddress = sessionsOfAddress
+    }
+
     /// Counts the client in, unless there is a reason not to.
     mutating func admit(_ client: IPAddress) -> Refusal? {
         if denied.contains(where: { $0.contains(client) }) { return .network }

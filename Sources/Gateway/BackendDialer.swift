@@ -5,9 +5,9 @@ import Wire
 /// Connects to the backend: its name is resolved for each session, its addresses are tried in turn, and after the last one
 /// those of the next backend.
 final class BackendDialer {
-    private let backends: [GatewayConfiguration.Backend]
-    private let source: IPAddress?
-    private let limit: Duration
+    private var backends: [GatewayConfiguration.Backend]
+    private var source: IPAddress?
+    private var limit: Duration
     private let network: any Network
     /// What sessions have learnt about each backend.
     private var memories: [SocketAddress: BackendMemory] = [:]
@@ -17,6 +17,12 @@ final class BackendDialer {
         source = configuration.backendSource
         limit = configuration.timeouts.connect
         self.network = network
+    }
+
+    func use(_ configuration: GatewayConfiguration) {
+        backends = configuration.backends
+        source = configuration.backendSource
+        limit = configuration.timeouts.connect
     }
 
     func memory(of backend: SocketAddress) -> BackendMemory { memories[backend] ?? BackendMemory() }

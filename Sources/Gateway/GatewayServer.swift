@@ -46,7 +46,7 @@ public final class GatewayServer {
         var hasEnded = false
     }
 
-    private let configuration: GatewayConfiguration
+    private var configuration: GatewayConfiguration
     private let log: EventLog
     private let loop: EventLoop
     private let mailbox: Mailbox<ServerMessage>
@@ -58,6 +58,7 @@ public final class GatewayServer {
     private var phase = Phase.serving
     private var ending = Ending.drained
     private var endTimers: [LoopTimer] = []
+    private var reloader: Reloader?
     private var heartbeat = Heartbeat()
     private var heartbeatTimer: LoopTimer?
     private var report: (Milestone) -> Void = { _ in }
@@ -149,10 +150,14 @@ public final class GatewayServer {
     /// Serves until SIGTERM or SIGINT, and then until the sessions are over.
     /// - Parameters:
     ///   - watchdog: the longest time between two reports of `alive`; none are made where it is nil.
+    ///   - reload: where SIGHUP and changed files lead to; nil: nothing is reloaded.
     ///   - report: is called on this thread.
     /// - Throws: when a thread cannot be started.
-    public func run(watchdog: Duration? = nil, _ report: @escaping (Milestone) -> Void) throws(StartError) -> Ending {
+    public func run(
+        watchdog: Duration? = nil, reload source: ReloadSource? = nil, _ report: @escaping (Milestone) -> Void
+    ) throws(StartError) -> Ending {
         self.report = report
+        if let source { reloader = try makeReloader(source) }
         mail = MailboxReader(mailbox, loop: loop) { [unowned self] in take($0) }
         for signal in [SignalWatcher.terminate, SignalWatcher.interrupt] {
             signals.append(SignalWatcher(signal, loop: loop) { [unowned self] in endingWanted() })
@@ -188,12 +193,43 @@ public final class GatewayServer {
         }
     }
 
+    // MARK: - Reloading
+
+    private func makeReloader(_ source: ReloadSource) throws(StartError) -> Reloader {
+        do throws(SystemError) {
+            return try Reloader(
+                source, loop: loop, log: log, onBegun: { [unowned self] in report(.reloading) },
+                onOver: { [unowned self] in reloaded($0) })
+        } catch {
+            throw StartError(description: "\(error); raise the limit of open files.")
+        }
+    }
+
     private func reload() {
         guard phase == .serving else { return log.info("reload.ignored", ["message": "the gateway is on its way to its end"]) }
-        report(.reloading)
-        log.info("signal.hangup", ["message": "nothing is reloaded in this version; restart to take up changes"])
+        reloader?.begin(.signal)
+    }
+
+    private func reloaded(_ loaded: GatewayConfiguration?) {
+        guard phase == .serving else { return }
+        if let loaded {
+            let (new, needsRestart) = loaded.takenUp(by: configuration)
+            if !needsRestart.isEmpty {
+                log.warning(
+                    "reload.needs_restart",
+                    [
+                        "flags": .string(needsRestart.joined(separator: " ")),
+                        "message": "what these say is taken up at the next start",
+                    ])
+            }
+            configuration = new
+            admission.use(new)
+            for worker in workers { worker.mailbox.post(.configuration(new)) }
+        }
         report(.ready(ready))
     }
+
+    // MARK: - What workers and clients say
 
     private func take(_ message: ServerMessage) {
         switch message {

@@ -6,7 +6,7 @@ import Wire
 ///
 /// Everything that touches the world comes in through here, so that all of the gateway can run in a simulated one.
 final class Surroundings {
-    let configuration: GatewayConfiguration
+    private(set) var configuration: GatewayConfiguration
     let scheduler: any Scheduler
     let network: any Network
     let random: any RandomSource
@@ -14,7 +14,7 @@ final class Surroundings {
     let staging = Staging()
     let passivePorts: PassivePorts
     let backend: BackendDialer
-    let publicAddress: PublicAddress
+    private(set) var publicAddress: PublicAddress
     /// Ports that the gateway listens on: no active data connection goes there.
     let ownPorts: Set<UInt16>
     /// Set while the gateway is on its way to its end.
@@ -35,6 +35,17 @@ final class Surroundings {
         passivePorts = PassivePorts(scheduler: scheduler, random: random, log: log)
         backend = BackendDialer(configuration, network: network)
         publicAddress = PublicAddress(configuration.passiveAddress, network: network, scheduler: scheduler, log: log)
+    }
+
+    /// Takes up what the operator chose anew. Sessions keep the policy that they began with; clocks, and the certificates of
+    /// their data connections, are those of now.
+    func use(_ new: GatewayConfiguration) {
+        let old = configuration
+        configuration = new
+        backend.use(new)
+        if new.passiveAddress != old.passiveAddress {
+            publicAddress = PublicAddress(new.passiveAddress, network: network, scheduler: scheduler, log: log)
+        }
     }
 
     /// Sends what is left and FIN, then waits for the peer's end for a little while.

@@ -6,6 +6,8 @@ import Wire
 enum WorkerMessage: Sendable {
     /// An accepted control connection, which is the worker's from here on.
     case connection(descriptor: Int32, mode: GatewayConfiguration.Listener.Mode)
+    /// What new sessions go by from here on.
+    case configuration(GatewayConfiguration)
     /// Sessions end when they are idle, and so after their transfers.
     case drain(DrainPace)
     /// Every session ends now.
@@ -74,6 +76,7 @@ final class Worker {
     private func take(_ message: WorkerMessage) {
         switch message {
         case .connection(let descriptor, let mode): accept(Socket(owning: descriptor), mode)
+        case .configuration(let configuration): surroundings.use(configuration)
         case .drain(let pace):
             isEnding = true
             surroundings.drain = pace

@@ -71,3 +71,9 @@ public enum Process {
         }
     }
 }
+
+/// The time of day.
+public enum WallClock {
+    /// Seconds since 1970.
+    public static var now: Int64 { Int64(time(nil)) }
+}

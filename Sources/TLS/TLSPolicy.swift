@@ -16,7 +16,7 @@ public struct TLSPolicy: Sendable, Equatable {
         case request(authorities: String)
         case require(authorities: String)
 
-        var authorities: String? {
+        public var authorities: String? {
             switch self {
             case .off: nil
             case .request(let path), .require(let path): path

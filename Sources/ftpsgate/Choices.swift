@@ -32,6 +32,10 @@ struct Choices {
     var logLevel = EventLog.Level.info
     var logFormat = EventLog.Format.text
 
+    /// Look at the files again when they change, or at intervals.
+    var watchesFiles = true
+    var reloadInterval = Duration.zero
+
     private static let network = "a network such as 192.168.0.0/16 or an address"
     private static let largeNumber = 1_000_000
 
@@ -164,6 +168,8 @@ struct Choices {
         let address = reader.one("admin", write: "off, PORT, HOST:PORT with a numeric host, or unix:PATH") { AdminAddress($0) }
         admin = address?.address
         stateDirectory = reader.one("state-directory", write: "a folder") { $0.isEmpty ? nil : $0 }
+        if let wanted = reader.yesOrNo("watch") { watchesFiles = wanted }
+        if let interval = reader.duration("reload-interval") { reloadInterval = interval }
         if let level = reader.choice("log-level", EventLog.Level.self) { logLevel = level }
         if let format = reader.choice("log-format", EventLog.Format.self) { logFormat = format }
     }
@@ -184,6 +190,11 @@ struct Choices {
                 reader.report(name, "port \(listener.port) is listened on twice", "give each listener a port of its own")
             }
         }
+    }
+
+    /// Files and folders whose contents count, besides the self-signed certificate's.
+    var files: [String] {
+        identities.flatMap { [$0.certificate, $0.key] } + [tls.clientCertificate.authorities].compactMap { $0 }
     }
 
     /// With the certificates read.

@@ -2,7 +2,7 @@ import ArgumentParser
 
 /// The flags of `serve` and `check`, as texts: they are judged together with the environment and the file, so that every
 /// mistake is told at once (`Settings`).
-struct Flags: ParsableArguments {
+struct Flags: ParsableArguments, Sendable {
     @OptionGroup(title: "Where clients connect") var listening: ListeningFlags
     @OptionGroup(title: "The FTP server behind") var backend: BackendFlags
     @OptionGroup(title: "Certificates and TLS") var tls: TLSFlags
@@ -12,7 +12,7 @@ struct Flags: ParsableArguments {
     @OptionGroup(title: "Operation") var operation: OperationFlags
 }
 
-struct ListeningFlags: ParsableArguments {
+struct ListeningFlags: ParsableArguments, Sendable {
     @Option(
         help: ArgumentHelp(
             "Explicit FTPS (AUTH TLS) here; repeatable; systemd:NAME takes a socket of socket activation. Default: 21 when no listener is named.",
@@ -26,7 +26,7 @@ struct ListeningFlags: ParsableArguments {
     var greeting: String?
 }
 
-struct BackendFlags: ParsableArguments {
+struct BackendFlags: ParsableArguments, Sendable {
     @Option(
         help: ArgumentHelp(
             "The plain FTP server; required. Repeatable: the next is tried when one cannot be reached.", valueName: "host[:port]")
@@ -48,7 +48,7 @@ struct BackendFlags: ParsableArguments {
     var hideBackend: Bool?
 }
 
-struct TLSFlags: ParsableArguments {
+struct TLSFlags: ParsableArguments, Sendable {
     @Option(
         help: ArgumentHelp(
             "Certificate chain, PEM; repeatable, each with its --key. Default: a self-signed one is made and kept.",
@@ -68,7 +68,7 @@ struct TLSFlags: ParsableArguments {
     var allowCcc: Bool?
 }
 
-struct DataFlags: ParsableArguments {
+struct DataFlags: ParsableArguments, Sendable {
     @Option(
         help: ArgumentHelp(
             "Ports for passive data connections: MIN-MAX, one PORT, or 0:N for N ports of the kernel's choice. Default: 50000-50999.",
@@ -99,7 +99,7 @@ struct DataFlags: ParsableArguments {
     var activeSourcePort: String?
 }
 
-struct AccessFlags: ParsableArguments {
+struct AccessFlags: ParsableArguments, Sendable {
     @Option(help: ArgumentHelp("Only clients of these networks; repeatable, or separated by commas.", valueName: "cidr"))
     var allowFrom: [String] = []
     @Option(help: ArgumentHelp("No clients of these networks.", valueName: "cidr"))
@@ -116,7 +116,7 @@ struct AccessFlags: ParsableArguments {
     var denyCommand: [String] = []
 }
 
-struct LimitFlags: ParsableArguments {
+struct LimitFlags: ParsableArguments, Sendable {
     @Option(help: ArgumentHelp("Sessions at a time; 0: no limit. Default: 0.", valueName: "n"))
     var maxSessions: String?
     @Option(help: ArgumentHelp("Sessions of one client address at a time; 0: no limit. Default: 0.", valueName: "n"))
@@ -149,7 +149,7 @@ struct LimitFlags: ParsableArguments {
     var drainDelay: String?
 }
 
-struct OperationFlags: ParsableArguments {
+struct OperationFlags: ParsableArguments, Sendable {
     @Option(
         help: ArgumentHelp(
             "Health (/livez, /readyz) and numbers (/metrics) over HTTP: a port, unix:PATH, or off. A port alone is on loopback. Default: off.",
@@ -165,6 +165,15 @@ struct OperationFlags: ParsableArguments {
             "Where the self-signed certificate and what must outlive a restart is kept. Default: /var/lib/ftpsgate, or $XDG_STATE_HOME/ftpsgate.",
             valueName: "folder"))
     var stateDirectory: String?
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Take up certificates, keys, authorities and the --config file when they change, without a signal. Default: yes.")
+    var watch: Bool?
+    @Option(
+        help: ArgumentHelp(
+            "Look for changed files this often as well, where the system cannot tell (network file systems); 0: never. Default: 0.",
+            valueName: "duration"))
+    var reloadInterval: String?
     @Option(help: ArgumentHelp("error, warning, info, debug. Default: info.", valueName: "level"))
     var logLevel: String?
     @Option(help: ArgumentHelp("text, json. Default: text.", valueName: "format"))

@@ -67,8 +67,14 @@ struct Identities {
         }
     }
 
+    /// Of the self-signed certificate, where it has any.
+    var files: [String] {
+        if case .selfSigned(let made) = origin { [made.certificateFile, made.keyFile] } else { [] }
+    }
+
     /// Tells the operator where the certificate comes from, and how to replace it.
     func report(to log: EventLog) {
+        measureExpiry(log)
         switch origin {
         case .given: break
         case .selfSigned(let made):
@@ -91,6 +97,24 @@ struct Identities {
                 ])
         }
     }
+
+    /// A gauge for each certificate, and a warning where time runs out.
+    func measureExpiry(_ log: EventLog) {
+        log.metrics.removeAll(of: .certificateExpiry)
+        for identity in identities {
+            log.metrics.set(.certificateExpiry, ["certificate": identity.certificateFile], to: Int(identity.leaf.notAfter))
+            let daysLeft = (identity.leaf.notAfter - WallClock.now) / 86_400
+            guard daysLeft < Self.daysToWarn else { continue }
+            log.warning(
+                identity.leaf.notAfter < WallClock.now ? "certificate.expired" : "certificate.expires_soon",
+                [
+                    "certificate": .string(identity.certificateFile), "days": .integer(Int(daysLeft)),
+                    "remedy": "put a new one in its place; it is taken up by itself",
+                ])
+        }
+    }
+
+    private static let daysToWarn = 14
 }
 
 /// Every mistake at once.

@@ -8,6 +8,8 @@ struct LoadedConfiguration {
     let identities: Identities
     let gateway: GatewayConfiguration
     let ignoredVariables: [String]
+    /// Every file and folder whose contents counted.
+    let files: [String]
 
     /// Tells every mistake on standard error, and throws the exit status.
     init(_ flags: Flags, makesFiles: Bool) throws {
@@ -19,7 +21,10 @@ struct LoadedConfiguration {
         }
     }
 
-    init(_ flags: Flags, environment: [String: String], makesFiles: Bool) throws(ConfigurationProblems) {
+    /// - Parameter store: the running gateway's, so that its sessions can be resumed after a reload.
+    init(
+        _ flags: Flags, environment: [String: String], makesFiles: Bool, store: SessionStore = SessionStore()
+    ) throws(ConfigurationProblems) {
         let settings = Settings(flags: flags, environment: environment)
         var reader = SettingsReader(settings)
         choices = Choices(&reader)
@@ -28,7 +33,8 @@ struct LoadedConfiguration {
         do throws(ConfigurationProblems) {
             identities = try Identities(choices, environment: environment, makesFiles: makesFiles && problems.isEmpty)
             do throws(TLSConfigurationError) {
-                gateway = choices.configuration(try TLSContext(policy: choices.tls, identities: identities.identities))
+                let context = try TLSContext(policy: choices.tls, identities: identities.identities, store: store)
+                gateway = choices.configuration(context)
             } catch {
                 throw ConfigurationProblems([ConfigurationProblem("TLS", "", sentence: error.description)])
             }
@@ -37,5 +43,6 @@ struct LoadedConfiguration {
             throw ConfigurationProblems(problems)
         }
         guard problems.isEmpty else { throw ConfigurationProblems(problems) }
+        files = choices.files + identities.files + [settings.file].compactMap { $0 }
     }
 }

@@ -18,7 +18,8 @@ struct ServeCommand: ParsableCommand {
     func run() throws {
         Process.ignoreBrokenPipes()
         Process.raiseDescriptorLimit()
-        let loaded = try LoadedConfiguration(flags, makesFiles: true)
+        let source = ConfigurationSource(flags, environment: Process.environment)
+        let loaded = try source.first()
         let log = EventLog(level: loaded.choices.logLevel, format: loaded.choices.logFormat)
         if !loaded.ignoredVariables.isEmpty {
             log.warning(
@@ -36,7 +37,8 @@ struct ServeCommand: ParsableCommand {
         log.metrics.set(.build, ["version": Version.number, "openssl": Libraries.openSSL], to: 1)
         let health = Health()
         let admin = try loaded.choices.admin.map { try Self.startAdmin(at: $0, health, log) }
-        if try Self.serve(gateway, log, health, admin) == .forced { throw ExitStatus.failed }
+        let reload = source.reloading(loaded, log)
+        if try Self.serve(gateway, log, health, admin, reload) == .forced { throw ExitStatus.failed }
     }
 
     private static func startAdmin(at address: AdminServer.Address, _ health: Health, _ log: EventLog) throws
@@ -51,7 +53,8 @@ struct ServeCommand: ParsableCommand {
     }
 
     private static func serve(
-        _ configuration: GatewayConfiguration, _ log: EventLog, _ health: Health, _ admin: AdminServer.Address?
+        _ configuration: GatewayConfiguration, _ log: EventLog, _ health: Health, _ admin: AdminServer.Address?,
+        _ reload: ReloadSource
     ) throws -> GatewayServer.Ending {
         let environment = Process.environment
         let manager = ServiceNotifier.ofService(environment: environment)
@@ -59,7 +62,9 @@ struct ServeCommand: ParsableCommand {
         var isReady = false
         do throws(StartError) {
             let server = try GatewayServer(configuration: configuration, log: log)
-            return try server.run(watchdog: watchdog ?? admin.map { _ in Health.interval }) { milestone in
+            // Never freed: with it would go its signal handlers, and a second SIGTERM on the last metres would kill the process.
+            _ = Unmanaged.passRetained(server)
+            return try server.run(watchdog: watchdog ?? admin.map { _ in Health.interval }, reload: reload) { milestone in
                 health.note(milestone)
                 if case .ready(let ready) = milestone, !isReady {
                     isReady = true

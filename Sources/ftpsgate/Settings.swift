@@ -18,6 +18,8 @@ struct Settings {
     private(set) var values: [String: Setting] = [:]
     /// What is wrong already, before anything is judged.
     private(set) var problems: [ConfigurationProblem] = []
+    /// The file that `--config` names.
+    private(set) var file: String?
     /// Names in the environment that look like settings and are none.
     private(set) var ignored: [String] = []
 
@@ -61,6 +63,7 @@ struct Settings {
                 ConfigurationProblem("--config", path, "it cannot be read (\(failure))", "name a file that this user can read"))
             return
         }
+        file = path
         let names = flags.names.subtracting(["config"])
         var found: [String: Setting] = [:]
         for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {

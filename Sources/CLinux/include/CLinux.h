@@ -10,6 +10,11 @@ int ftpsgate_tcp_socket(int domain);
 int ftpsgate_accept4(int listener, struct sockaddr *address, unsigned int *length);
 /// An eventfd(2), non-blocking, close-on-exec.
 int ftpsgate_eventfd(void);
+/// An inotify(7) descriptor, non-blocking, close-on-exec.
+int ftpsgate_inotify(void);
+/// Reports whatever may have given a folder's file another content: written and closed, renamed into it, made, or the folder
+/// itself gone.
+int ftpsgate_inotify_watch(int inotify, const char *folder);
 /// Gives free memory back to the kernel (malloc_trim(3)).
 void ftpsgate_trim_memory(void);
 /// Names the calling thread, in at most 15 bytes.

@@ -1,0 +1,189 @@
+"""What the operator changes is taken up without a restart, all or nothing, and nobody who is here notices."""
+
+import hashlib
+import os
+import signal
+import ssl
+import time
+from pathlib import Path
+
+import pytest
+from certificates import make_identity
+from processes import wait_until
+from raw_client import RawClient, tls_context
+
+
+@pytest.fixture
+def two_identities(scratch):
+    """The one in use, in files of its own, and the one that is to replace it."""
+    first, second = scratch / "first", scratch / "second"
+    first.mkdir()
+    second.mkdir()
+    return make_identity(first), make_identity(second)
+
+
+def shown(gateway):
+    """The SHA-256 of the certificate that the gateway shows now."""
+    host, port = gateway.address("implicit")
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((host, port)))).hexdigest()
+
+
+def digest(identity):
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(Path(identity.certificate).read_text())).hexdigest()
+
+
+def replace(target, source):
+    """As careful programs do it: written beside, renamed over."""
+    fresh = Path(f"{target}.new")
+    fresh.write_bytes(Path(source).read_bytes())
+    os.replace(fresh, target)
+
+
+def log_in(connect, gateway, backend, identity):
+    return connect(gateway, context=tls_context(identity), login=(backend.user, backend.password))
+
+
+def test_a_renamed_certificate_is_shown_within_two_seconds_and_sessions_go_on(backends, start_gateway, two_identities, connect):
+    first, second = two_identities
+    backend = backends("pyftpdlib")
+    gateway = start_gateway(backend, identity=first)
+    old_certificate = make_copy(first)
+    client = log_in(connect, gateway, backend, old_certificate)
+    assert shown(gateway) == digest(first)
+
+    replace(first.key, second.key)
+    replace(first.certificate, second.certificate)
+    began = time.monotonic()
+    wait_until(lambda: shown(gateway) == digest(second), 5, "the new certificate")
+    assert time.monotonic() - began < 2.5
+
+    # The session from before still works, and its data connection still resumes its TLS session.
+    data = client.open_data("EPSV", "NLST")
+    data.read_all()
+    assert client.reply().code == 226
+    assert data.is_resumed
+    gateway.wait_for_event("reload.done", cause="files")
+
+
+def make_copy(identity):
+    copy = Path(f"{identity.certificate}.copy")
+    copy.write_bytes(Path(identity.certificate).read_bytes())
+    return type(identity)(copy, identity.key)
+
+
+def test_a_swapped_link_is_a_change(backends, start_gateway, scratch):
+    """Kubernetes' layout: NAME -> ..data/NAME, ..data -> a folder; a new ..data is renamed over the old one."""
+    mount = scratch / "mount"
+    for name in ("..1", "..2"):
+        (mount / name).mkdir(parents=True)
+        make_identity(mount / name, name="tls")
+    (mount / "..data").symlink_to("..1")
+    for name in ("tls.crt", "tls.key"):
+        (mount / name).symlink_to(f"..data/{name}")
+    identity = type(make_identity(scratch))(mount / "tls.crt", mount / "tls.key")
+    gateway = start_gateway(backends("pyftpdlib"), identity=identity)
+    before = shown(gateway)
+    (mount / "..new").symlink_to("..2")
+    os.replace(mount / "..new", mount / "..data")
+    wait_until(lambda: shown(gateway) != before, 5, "the certificate behind the new link")
+
+
+def test_a_broken_file_leaves_all_as_it_was(backends, start_gateway, two_identities, connect):
+    first, second = two_identities
+    backend = backends("pyftpdlib")
+    gateway = start_gateway(backend, identity=first)
+    old = digest(first)
+    replace(first.certificate, second.certificate)  # its key is another's
+    gateway.signal(signal.SIGHUP)
+    event = gateway.wait_for_event("reload.failed")
+    assert "does not belong to the certificate" in event["reason"]
+    assert shown(gateway) == old
+
+    Path(first.certificate).write_text("-----BEGIN CERTIFICATE-----\nnothing\n")
+    gateway.signal(signal.SIGHUP)
+    wait_until(lambda: len(gateway.events("reload.failed", cause="signal")) >= 2, 5, "the second refusal")
+    assert shown(gateway) == old
+
+    replace(first.certificate, second.certificate)
+    replace(first.key, second.key)
+    wait_until(lambda: shown(gateway) == digest(second), 5, "the whole pair")
+
+
+def test_the_file_of_settings_is_taken_up(backends, start_gateway, scratch, identity, connect):
+    backend = backends("pyftpdlib")
+    settings = scratch / "settings"
+    settings.write_text("deny-command SITE\n")
+    gateway = start_gateway(backend, "--config", settings)
+    before = connect(gateway, login=(backend.user, backend.password))
+    assert before.command("MKD made-before").code == 257
+
+    settings.write_text("access read-only\nlisten 127.0.0.1:1\npassive-ports 1\n")
+    gateway.wait_for_event("reload.done")
+    # A session keeps the rules that it began with; the next one has the new ones.
+    assert before.command("RMD made-before").code == 250
+    after = connect(gateway, login=(backend.user, backend.password))
+    assert after.command("MKD made-after").code == 550
+
+    # The command line still wins: nothing else was said there of what needs a restart.
+    assert not gateway.events("reload.needs_restart")
+
+    settings.write_text("access sideways\n")
+    assert "access" in gateway.wait_for_event("reload.failed")["reason"]
+    again = connect(gateway, login=(backend.user, backend.password))
+    assert again.command("MKD made-again").code == 550
+
+
+def test_what_needs_a_restart_is_said(backends, start_gateway, scratch):
+    settings = scratch / "settings"
+    settings.write_text("idle-timeout 5m\n")
+    gateway = start_gateway(backends("pyftpdlib"), "--config", settings, "--listen", "127.0.0.1:0")
+    settings.write_text("listen-implicit 127.0.0.1:0\n")
+    assert gateway.wait_for_event("reload.needs_restart")["flags"] == "--listen"
+
+
+def test_without_watching_only_the_signal_counts(backends, start_gateway, two_identities):
+    first, second = two_identities
+    gateway = start_gateway(backends("pyftpdlib"), "--no-watch", identity=first)
+    replace(first.key, second.key)
+    replace(first.certificate, second.certificate)
+    gateway.signal(signal.SIGHUP)
+    gateway.wait_for_event("reload.done", cause="signal")
+    wait_until(lambda: shown(gateway) == digest(second), 5, "the new certificate")
+
+
+@pytest.mark.parametrize("reloads", [100])
+def test_many_reloads_under_load_cost_nothing(backends, start_gateway, two_identities, connect, reloads):
+    first, second = two_identities
+    backend = backends("pyftpdlib")
+    gateway = start_gateway(backend, "--no-watch", identity=first)
+    old = make_copy(first)
+    pairs = [(Path(i.certificate).read_bytes(), Path(i.key).read_bytes()) for i in (second, first)]
+    client = log_in(connect, gateway, backend, old)
+    client.command("TYPE I", 200)
+    content = os.urandom(300_000)
+    backend.put("reload.bin", content)
+
+    def transfer():
+        data = client.open_data("EPSV", f"RETR {backend.path('reload.bin')}")
+        assert data.read_all() == content
+        assert client.reply().code == 226
+        return data
+
+    transfer()
+    settled = None
+    for number in range(reloads):
+        for path, text in zip((first.certificate, first.key), pairs[number % 2], strict=True):
+            Path(path).write_bytes(text)
+        gateway.signal(signal.SIGHUP)
+        wait_until(
+            lambda n=number: len(gateway.events("reload.done")) + len(gateway.events("reload.failed")) > n, 10, "a reload"
+        )
+        if number % 10 == 9:
+            assert transfer().is_resumed
+        if number == 9:
+            settled = gateway.open_files(), gateway.resident_bytes()
+    assert not gateway.events("reload.failed")
+    assert gateway.open_files() <= settled[0] + 2
+    assert gateway.resident_bytes() <= settled[1] + 4 * 1024 * 1024
+    with RawClient(gateway.address("implicit"), implicit=True, context=tls_context(None)) as other:
+        other.expect(220)
