@@ -72,7 +72,7 @@ let package = Package(
         .testTarget(name: "PKITests", dependencies: ["PKI", "TestSupport"], swiftSettings: house),
         .testTarget(name: "TLSTests", dependencies: ["TLS", "PKI", "COpenSSL", "TestSupport", "Wire"], swiftSettings: house),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "System", "Wire"], swiftSettings: house),
-        .testTarget(name: "SystemTests", dependencies: ["System"], swiftSettings: house),
+        .testTarget(name: "SystemTests", dependencies: ["System", "Wire"], swiftSettings: house),
         .testTarget(name: "AdminTests", dependencies: ["Admin", "NetIO", "Wire"], swiftSettings: house),
         .testTarget(
             name: "GatewayTests",

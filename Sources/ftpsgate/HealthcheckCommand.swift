@@ -1,10 +1,11 @@
+import Admin
 import ArgumentParser
 import Gateway
 import System
 import Wire
 
 /// `ftpsgate healthcheck`: asks the gateway that runs beside it with the same settings whether it serves. For containers, which
-/// have no other program to do so.
+/// have no other program to do so: `--admin` where there is one, else a listener.
 struct HealthcheckCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "healthcheck",
@@ -27,13 +28,39 @@ struct HealthcheckCommand: ParsableCommand {
 
     private func verdict() throws -> HealthProbe.Verdict {
         var reader = SettingsReader(Settings(flags: flags, environment: Process.environment))
-        // Mistakes in them are for `serve` to report: here only the listeners matter.
+        // Mistakes in them are for `serve` to report: here only addresses matter.
         let choices = Choices(&reader)
+        if let admin = choices.admin.flatMap(Self.exchange) { return askAdmin(at: admin) }
         // An explicit listener says more at less cost.
         let known = choices.listeners.filter { $0.port != 0 }.sorted { $0.mode == .explicit && $1.mode == .implicit }
         guard let listener = known.first else {
             return .unhealthy("no listener's port is known; give the same --listen or --listen-implicit as the gateway's.")
         }
+        return try ask(listener, choices)
+    }
+
+    /// `/livez`: a backend that is down does not make the gateway ill.
+    private func askAdmin(at address: Exchange.Address) -> HealthProbe.Verdict {
+        switch Exchange.ask(address, "GET /livez HTTP/1.0\r\n\r\n", within: Self.limit) {
+        case .failure(let failure): return .unhealthy("--admin does not answer: \(failure).")
+        case .success(let answer):
+            let status = answer.split(separator: "\r\n").first ?? ""
+            if status.split(separator: " ").dropFirst().first == "200" { return .healthy }
+            return .unhealthy("--admin says \(status.isEmpty ? "nothing" : "\"\(status)\"").")
+        }
+    }
+
+    /// Nil where the kernel chose the port.
+    private static func exchange(_ address: AdminServer.Address) -> Exchange.Address? {
+        switch address {
+        case .unix(let path): return .unix(path: path)
+        case .tcp(let address):
+            guard address.port != 0 else { return nil }
+            return .tcp(SocketAddress(ip: address.ip.isUnspecified ? .loopbackV4 : address.ip, port: address.port))
+        }
+    }
+
+    private func ask(_ listener: GatewayConfiguration.Listener, _ choices: Choices) throws -> HealthProbe.Verdict {
         let hosts = listener.host.map { $0.isUnspecified ? Self.ownHost($0) : [$0] } ?? [.loopbackV4, .loopbackV6]
         var last = HealthProbe.Verdict.unhealthy("no address of this machine answers.")
         for host in hosts {
