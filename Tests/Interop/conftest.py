@@ -118,12 +118,12 @@ def scripted():
 def start_gateway(scratch, identity, _used):
     started = []
 
-    def start(backend, *flags, identity=identity, environment=None):
+    def start(backend, *flags, identity=identity, **options):
         """backend: anything with an `address`, or the flag's value."""
         folder = scratch / f"gateway-{len(started)}"
         folder.mkdir()
         address = backend if isinstance(backend, str) else backend.address
-        gateway = Gateway(folder, address, *flags, identity=identity, environment=environment)
+        gateway = Gateway(folder, address, *flags, identity=identity, **options)
         started.append(gateway)
         _used.append(gateway)
         return gateway

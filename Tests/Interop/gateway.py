@@ -28,9 +28,12 @@ class Gateway(Process):
     """`ftpsgate serve` on ports that the kernel chose, explicit and implicit, on 127.0.0.1 and ::1.
 
     Flags given replace the defaults of the same name: `Gateway(..., "--passive-ports", "0:1")`.
+    launcher: words before the command. descriptors: files that it inherits.
     """
 
-    def __init__(self, folder, backend, *flags, identity=None, name="gateway", environment=None):
+    def __init__(
+        self, folder, backend, *flags, identity=None, name="gateway", environment=None, launcher=(), descriptors=()
+    ):
         folder = Path(folder)
         flags = [str(flag) for flag in flags]
         self.identity = identity
@@ -54,7 +57,12 @@ class Gateway(Process):
         default("--log-format", "json")
         default("--workers", 2)
         super().__init__(
-            name, [binary(), "serve", *defaults, *flags], folder, stdout=subprocess.PIPE, environment=environment
+            name,
+            [*launcher, binary(), "serve", *defaults, *flags],
+            folder,
+            stdout=subprocess.PIPE,
+            environment=environment,
+            descriptors=descriptors,
         )
         self.ready_line = self._read_ready_line()
         self.ready = dict(field.split("=", 1) for field in self.ready_line.split()[1:])

@@ -47,7 +47,7 @@ def _end_with_parent():
 class Process:
     """A program in a session of its own, so that its children end with it."""
 
-    def __init__(self, name, arguments, folder, *, stdout=None, environment=None, cwd=None):
+    def __init__(self, name, arguments, folder, *, stdout=None, environment=None, cwd=None, descriptors=()):
         self.name = name
         self.log_path = Path(folder) / f"{name}.log"
         with open(self.log_path, "ab") as log:
@@ -58,6 +58,7 @@ class Process:
                 stderr=log,
                 env={**os.environ, **(environment or {})},
                 cwd=cwd,
+                pass_fds=descriptors,
                 start_new_session=True,
                 preexec_fn=_end_with_parent,
             )

@@ -38,6 +38,7 @@ base_image() {
 # Where this machine's apt gets Debian from.
 debian_mirror() {
     local mirror
+    # shellcheck disable=SC2016
     mirror=$(apt-get indextargets --format '$(SITE) $(CODENAME)' 2>/dev/null | awk '$2 == "bookworm" { print $1; exit }')
     echo "${mirror:-http://deb.debian.org/debian}"
 }
