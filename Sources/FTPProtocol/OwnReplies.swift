@@ -10,9 +10,11 @@ extension Reply {
     public static let tooManyLoginFailures = Reply(421, "Too many failed logins; closing.")
     public static let loginTimeout = Reply(421, "No login in time; connect again.")
     public static let idleTimeout = Reply(421, "Idle for too long; connect again.")
+    public static let backendDidNotGreet = Reply(421, "Backend did not greet.")
     public static let backendSilent = Reply(421, "Backend did not answer.")
     public static let backendClosed = Reply(421, "Backend closed the connection.")
     public static let endless = Reply(421, "Backend sent an endless reply.")
+    public static let nonsense = Reply(421, "Backend sent lines that are no replies.")
     public static let shuttingDown = Reply(421, "Gateway is shutting down; connect again later.")
     public static func backendUnavailable(_ problem: String) -> Reply {
         Reply(421, "Backend is not available: \(oneLine(problem)).")
@@ -21,6 +23,7 @@ extension Reply {
 
     // MARK: Security
 
+    public static let authTooLate = Reply(503, "AUTH TLS comes before USER: connect again.")
     public static let startTLS = Reply(234, "Proceed with TLS.")
     public static let alreadySecured = Reply(503, "TLS is already in use.")
     public static let authNeedsArgument = Reply(501, "AUTH needs a mechanism: send AUTH TLS.")
@@ -52,12 +55,14 @@ extension Reply {
     public static let modeRefused = Reply(504, "Only MODE S is offered.")
     public static let structureRefused = Reply(504, "Only STRU F is offered.")
     public static let hostTooLate = Reply(503, "HOST comes before USER.")
+    public static let hostServed = Reply(220, "Host accepted.")
     public static let hostUnknown = Reply(504, "This host is not served here.")
     public static let clientNoted = Reply(200, "Noted.")
     public static let utf8On = Reply(200, "UTF8 is on.")
     public static let noopDone = Reply(200, "NOOP done.")
     public static let illegalCharacter = Reply(501, "Illegal character in command.")
     public static let lineTooLong = Reply(500, "Line too long.")
+    public static let argumentTooLong = Reply(501, "Argument too long.")
     public static let emptyLine = Reply(500, "A line without a command: send HELP for the commands.")
     public static let unexpected = Reply(451, "Unexpected reply from the backend.")
     public static let help = Reply(

@@ -31,6 +31,8 @@ public enum Action: Equatable, Sendable {
     case listenForBackend(IPAddress.Family)
     /// Whether the client's data connection is to be TLS from now on.
     case protectData(Bool)
+    /// A transfer waits for the client's data connection: its silence counts from now on.
+    case awaitClientData
     case startRelay(Direction)
     case endData(DataEnding)
 
@@ -67,22 +69,34 @@ public enum DataEnding: Equatable, Sendable {
 public enum Note: Equatable, Sendable {
     case loggedIn(user: String)
     case loginFailed(user: String)
+    /// The control connection goes on in the clear (CCC).
+    case controlCleared
     case refused(Refusal, Command)
+    case malformedLine(MalformedLine)
     case unexpectedReply(to: Command.Verb, code: Int)
+    /// A reply came while nothing was asked.
+    case unaskedReply(code: Int)
     case backendNonsense
     /// An upload was cut, yet the backend had said that it is complete.
     case backendMayHaveKeptUpload
     case transferEnded(TransferRecord)
 
-    /// Why a command was not let through.
-    public enum Refusal: String, Equatable, Sendable {
+    /// Why a command was not let through: one word for metrics and for the log's `reason`.
+    public enum Refusal: String, Equatable, Sendable, CaseIterable {
         case beforeTLS = "before_tls"
         case beforeLogin = "before_login"
         case notPermitted = "not_permitted"
         case userDenied = "user_denied"
         case bounce = "bounce_refused"
         case clearData = "clear_data_refused"
-        case illegalCharacter = "illegal_character"
+        case clearControl = "clear_control_refused"
+        case malformedArgument = "malformed_argument"
+        case argumentTooLong = "argument_too_long"
+        /// A command that exists, at a moment when it may not come.
+        case outOfOrder = "out_of_order"
+        case noDataPlan = "no_data_plan"
+        case networkProtocol = "network_protocol"
+        case hostUnknown = "host_unknown"
         case unsupported = "unsupported"
     }
 }

@@ -19,13 +19,18 @@ public enum CloseReason: Equatable, Sendable {
     case handshakeTimeout
     case loginTimeout
     case idleTimeout
+    case backendConnectTimeout
+    case backendGreetingTimeout
     case backendReplyTimeout
 
     // The surroundings.
     case backendUnavailable(String)
     case backendRefused(String)
     case backendClosed
-    case backendMisbehaved
+    /// It said 421, with this text.
+    case backendSaidGoodbye(String)
+    case backendEndlessReply
+    case backendNonsense
 
     // The gateway.
     case shutdown
@@ -45,11 +50,15 @@ public enum CloseReason: Equatable, Sendable {
         case .handshakeTimeout: "handshake_timeout"
         case .loginTimeout: "login_timeout"
         case .idleTimeout: "idle_timeout"
+        case .backendConnectTimeout: "backend_connect_timeout"
+        case .backendGreetingTimeout: "backend_greeting_timeout"
         case .backendReplyTimeout: "backend_reply_timeout"
         case .backendUnavailable: "backend_unavailable"
         case .backendRefused: "backend_refused"
         case .backendClosed: "backend_closed"
-        case .backendMisbehaved: "backend_misbehaved"
+        case .backendSaidGoodbye: "backend_421"
+        case .backendEndlessReply: "backend_endless_reply"
+        case .backendNonsense: "backend_nonsense"
         case .shutdown: "shutdown"
         }
     }
@@ -58,17 +67,20 @@ public enum CloseReason: Equatable, Sendable {
     var farewell: Reply? {
         switch self {
         case .clientQuit, .clientClosed, .clientReset, .pipelinedBeforeTLS, .notFTP, .tlsOnExplicitPort, .tlsFailed,
-            .handshakeTimeout:
+            .handshakeTimeout, .backendSaidGoodbye:
             nil
         case .tooManyBadLines: .tooManyBadLines
         case .tooManyLoginFailures: .tooManyLoginFailures
         case .loginTimeout: .loginTimeout
         case .idleTimeout: .idleTimeout
+        case .backendConnectTimeout: .backendUnavailable("no answer in time")
+        case .backendGreetingTimeout: .backendDidNotGreet
         case .backendReplyTimeout: .backendSilent
         case .backendUnavailable(let problem): .backendUnavailable(problem)
         case .backendRefused(let text): .backendRefused(text)
         case .backendClosed: .backendClosed
-        case .backendMisbehaved: .endless
+        case .backendEndlessReply: .endless
+        case .backendNonsense: .nonsense
         case .shutdown: .shuttingDown
         }
     }
@@ -76,7 +88,7 @@ public enum CloseReason: Equatable, Sendable {
     /// More for the log, where there is more to say.
     public var detail: String? {
         switch self {
-        case .tlsFailed(let text), .backendUnavailable(let text), .backendRefused(let text): text
+        case .tlsFailed(let text), .backendUnavailable(let text), .backendRefused(let text), .backendSaidGoodbye(let text): text
         case .clientReset(let errno): "errno \(errno)"
         default: nil
         }
@@ -85,7 +97,9 @@ public enum CloseReason: Equatable, Sendable {
     /// Whether someone should look at it: the surroundings failed, not the client.
     public var isWarning: Bool {
         switch self {
-        case .backendReplyTimeout, .backendUnavailable, .backendRefused, .backendClosed, .backendMisbehaved: true
+        case .backendConnectTimeout, .backendGreetingTimeout, .backendReplyTimeout, .backendUnavailable, .backendRefused,
+            .backendClosed, .backendSaidGoodbye, .backendEndlessReply, .backendNonsense:
+            true
         default: false
         }
     }

@@ -17,6 +17,8 @@ public enum Event: Equatable, Sendable {
     case backendConnected(BackendFacts)
     /// No connection to any backend; the text is a reason for the client.
     case backendUnavailable(String)
+    /// Nor an answer within `--connect-timeout`.
+    case backendConnectTimedOut
     case backendSent(Reply)
     /// Lines of a multi-line reply whose end has not come.
     case backendSentPart(code: Int, bytes: [UInt8])
@@ -46,12 +48,12 @@ public enum Event: Equatable, Sendable {
     case drainRequested
 }
 
-/// Why a client's line is no command.
-public enum MalformedLine: Equatable, Sendable {
-    case illegalCharacter
-    case tooLong
+/// Why a client's line is no command: one word for metrics and for the log's `reason`.
+public enum MalformedLine: String, Equatable, Sendable, CaseIterable {
+    case illegalCharacter = "illegal_character"
+    case tooLong = "line_too_long"
     /// No verb.
-    case empty
+    case empty = "empty_line"
 }
 
 /// What the driver knows of the backend that it has connected to.

@@ -6,6 +6,8 @@ struct Aborting: Equatable {
     let passesReplies: Bool
     /// What the first reply was; nil before it.
     var first: First?
+    /// The transfer that ends with the first reply, where the log has not been told of it.
+    var record: TransferRecord?
     enum First: Equatable {
         /// 4yz or 5yz: the transfer's; ABOR's own is to follow.
         case negative
@@ -19,12 +21,15 @@ extension Session {
     func isUrgent(_ command: Command) -> Bool {
         switch command.verb {
         case .abor, .noop: true
-        case .stat: command.argument.isEmpty
+        case .stat: command.argument.isEmpty && readyBackend != nil
         default: false
         }
     }
 
     mutating func urgent(_ command: Command, _ transfer: Transfer) {
+        guard policy.permits(command, CommandTable.row(for: command.verb)) else {
+            return refuse(command, .notPermitted, .notPermitted)
+        }
         switch command.verb {
         // Clients send it to keep the path open; most servers would answer only after the transfer.
         case .noop: reply(.noopDone)
@@ -36,6 +41,13 @@ extension Session {
     }
 
     private mutating func abort(_ command: Command, _ transfer: Transfer) {
+        guard readyBackend != nil else {
+            // It has closed behind its last reply: there is nobody to ask.
+            actions.append(.endData(.abandon))
+            answer(transfer, .aborted)
+            reply(.abortDone)
+            return end(.backendClosed)
+        }
         send(command)
         if transfer.outcome == nil { actions.append(.endData(.abort)) }
         var aborting = Aborting(passesReplies: true)
@@ -43,34 +55,36 @@ extension Session {
             // The backend is through with it and has said so; the client does not know.
             answer(transfer, .aborted)
             aborting.first = .negative
+        } else {
+            aborting.record = TransferRecord(
+                command: transfer.command, direction: transfer.direction, outcome: transfer.outcome, code: 0)
         }
         beginAborting(aborting)
     }
 
-    mutating func abortVerification() {
-        plan = nil
-        actions.append(.endData(.abandon))
-        reply(.aborted)
+    mutating func abortVerification(_ command: Command) {
+        dropPlan()
+        answer(TransferRecord(command: command, direction: .upload, outcome: nil, code: 0), .aborted)
         reply(.abortDone)
         becomeIdle()
     }
 
     mutating func beginAborting(_ aborting: Aborting) {
         state = .aborting(aborting)
-        actions += [.cancelTimer(.reply), .setTimer(.abortReply)]
+        actions += [.cancelTimer(.reply), .cancelTimer(.afterFailure), .setTimer(.abortReply)]
         if aborting.passesReplies { actions.append(.setTimer(.abortGrace)) }
     }
 
     mutating func aborting(_ aborting: Aborting, _ reply: Reply) {
         var aborting = aborting
-        if reply.code == 421 { return lastWords(reply) }
-        if aborting.passesReplies { self.reply(reply) }
+        if isAnswerToSTAT(reply, during: nil) { return }
+        if aborting.passesReplies { pass(reply) }
         guard reply.isFinal else { return }
-        if statsPending > 0, (211...213).contains(reply.code) {
-            statsPending -= 1
-            return
-        }
         guard aborting.first == nil else { return aborted() }
+        if var record = aborting.record.take() {
+            record.code = reply.code
+            actions.append(.note(.transferEnded(record)))
+        }
         actions += [.cancelTimer(.abortGrace), .endData(.abandonBackend)]
         aborting.first = reply.isNegative ? .negative : .positive
         state = .aborting(aborting)
@@ -79,7 +93,7 @@ extension Session {
 
     private mutating func aborted() {
         actions += [.cancelTimer(.abortGrace), .cancelTimer(.abortWindow), .cancelTimer(.abortReply), .endData(.abandonBackend)]
-        becomeIdle()
+        commandIsOver()
     }
 
     mutating func abortTimer(_ timer: Timer) {
@@ -91,7 +105,7 @@ extension Session {
             aborted()
         default:
             if aborting.passesReplies {
-                if aborting.first == nil { reply(.aborted) }
+                if aborting.first == nil { answerAborted(aborting) }
                 reply(.abortDone)
             }
             actions.append(.endData(.abandonBackend))
@@ -99,19 +113,38 @@ extension Session {
         }
     }
 
+    private mutating func answerAborted(_ aborting: Aborting) {
+        guard let record = aborting.record else { return reply(.aborted) }
+        answer(record, .aborted)
+    }
+
+    // MARK: - STAT in a transfer
+
+    /// Takes a reply that answers a STAT: 211 to 213, and once data flow the codes that no transfer ends with (a backend that
+    /// has no STAT says so).
+    mutating func isAnswerToSTAT(_ reply: Reply, during transfer: Transfer?) -> Bool {
+        let isRefusal = transfer?.hasBegun == true && (500...504).contains(reply.code)
+        guard statsPending > 0, (211...213).contains(reply.code) || isRefusal else { return false }
+        statsPending -= 1
+        pass(reply, to: .stat)
+        return true
+    }
+
     // MARK: - Resynchronising
 
-    /// Sends a NOOP: what comes before its answer belongs to the past.
+    /// Sends a NOOP: what comes before its answer belongs to the past, STAT's answers too.
     mutating func resynchronise() {
         state = .resynchronising
-        actions += [.cancelTimer(.abortGrace), .cancelTimer(.abortWindow), .cancelTimer(.abortReply)]
+        actions += [
+            .cancelTimer(.abortGrace), .cancelTimer(.abortWindow), .cancelTimer(.abortReply), .cancelTimer(.afterFailure),
+        ]
         send(Command(.noop))
     }
 
     mutating func resynchronising(_ reply: Reply) {
-        if reply.code == 421 { return lastWords(reply) }
+        if isAnswerToSTAT(reply, during: nil) { return }
         guard reply.code == 200 || (500...502).contains(reply.code) else { return }
         actions.append(.cancelTimer(.reply))
-        becomeIdle()
+        commandIsOver()
     }
 }

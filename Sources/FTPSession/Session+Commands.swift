@@ -2,44 +2,49 @@ import FTPProtocol
 
 /// One command in flight: answered here, refused, or relayed.
 extension Session {
-    mutating func received(_ command: Command) {
-        switch state {
-        case .idle where queue.isEmpty: begin(command)
-        case .transferring(let transfer) where isUrgent(command): urgent(command, transfer)
-        case .verifying where command.verb == .noop: reply(.noopDone)
-        case .verifying where command.verb == .abor: abortVerification()
-        case .aborting where command.verb == .noop: reply(.noopDone)
-        case .initial, .securing, .closed: break
-        default: queue.append(command)
-        }
-    }
-
-    mutating func received(_ malformed: MalformedLine) {
-        switch malformed {
-        case .illegalCharacter: reply(.illegalCharacter)
-        case .tooLong: reply(.lineTooLong)
-        case .empty: reply(.emptyLine)
-        }
-        badLines += 1
-        if badLines >= Self.badLineLimit { end(.tooManyBadLines) }
-    }
-
-    private static var badLineLimit: Int { 3 }
+    private static var longLineLimit: Int { 3 }
+    private static var foreignLineLimit: Int { 3 }
     private static var userLimit: Int { 256 }
     private static var passwordLimit: Int { 1024 }
-    private static var unknownCommandLimit: Int { 3 }
 
-    /// Nothing is in flight: this command is next.
-    mutating func begin(_ command: Command) {
+    mutating func received(_ line: Line) {
+        switch (state, line) {
+        case (.initial, _), (.securing, _), (.closed, _): break
+        case (.idle, _) where queue.isEmpty: begin(line)
+        case (.transferring(let transfer), .command(let command)) where isUrgent(command): urgent(command, transfer)
+        case (.verifying(let upload), .command(let command)) where command.verb == .abor: abortVerification(upload)
+        case (.verifying, .command(let command)) where command.verb == .noop: reply(.noopDone)
+        case (.aborting, .command(let command)) where command.verb == .noop: reply(.noopDone)
+        default: queue.append(line)
+        }
+    }
+
+    /// Nothing is in flight: this line is next.
+    mutating func begin(_ line: Line) {
+        switch line {
+        case .command(let command): begin(command)
+        case .malformed(let malformed): begin(malformed)
+        }
+    }
+
+    private mutating func begin(_ malformed: MalformedLine) {
+        actions.append(.note(.malformedLine(malformed)))
+        switch malformed {
+        case .illegalCharacter: reply(.illegalCharacter)
+        case .empty: reply(.emptyLine)
+        case .tooLong:
+            longLines += 1
+            if longLines >= Self.longLineLimit { return end(.tooManyBadLines) }
+            reply(.lineTooLong)
+        }
+    }
+
+    private mutating func begin(_ command: Command) {
         let row = CommandTable.row(for: command.verb)
-        if security == .clear {
-            if Self.belongsToOthers(command.verb), login == .none { return end(.notFTP) }
-            if policy.controlTLS == .required, answeredBeforeTLS(command, row) { return }
-        }
-        if user == nil, !row.beforeLogin, isSecured || policy.controlTLS == .optional {
-            return refuse(command, .beforeLogin, .loginFirst)
-        }
-        if let refusal = policy.refusal(of: command, row) { return refuse(command, .notPermitted, refusal) }
+        if isForeign(command, row) { return end(.notFTP) }
+        if security == .clear, policy.controlTLS == .required, answeredBeforeTLS(command, row) { return }
+        if user == nil, !row.beforeLogin { return refuse(command, .beforeLogin, .loginFirst) }
+        if !policy.permits(command, row) { return refuse(command, .notPermitted, .notPermitted) }
         dispatch(command, row)
     }
 
@@ -51,11 +56,12 @@ extension Session {
         case .mode where command.argumentText.uppercasedASCII != "S": return refuse(command, .unsupported, .modeRefused)
         case .stru where command.argumentText.uppercasedASCII != "F": return refuse(command, .unsupported, .structureRefused)
         case .lprt, .lpsv, .sscn, .cpsv, .spsv, .passiveSwitch: return refuse(command, .unsupported, .notImplemented)
-        case .host where login != .none: return reply(.hostTooLate)
-        case .user where command.argument.count > Self.userLimit, .pass where command.argument.count > Self.passwordLimit:
-            return refuse(command, .notPermitted, .lineTooLong)
+        case .host where login != .none: return refuse(command, .outOfOrder, .hostTooLate)
+        case .user where command.argument.count > Self.userLimit, .pass where command.argument.count > Self.passwordLimit,
+            .acct where command.argument.count > Self.passwordLimit:
+            return refuse(command, .argumentTooLong, .argumentTooLong)
         case .user where !policy.permitsUser(command.argumentText): return refuse(command, .userDenied, .userDenied)
-        case .quit where backendFacts == nil:
+        case .quit where readyBackend == nil:
             reply(.bye)
             return end(.clientQuit)
         default: break
@@ -66,12 +72,8 @@ extension Session {
     /// To the backend, which is connected first where it is not.
     private mutating func relay(_ command: Command, _ row: CommandTable.Row) {
         switch backend {
-        case .absent:
-            connectBackend()
-            state = .awaitingBackend(command)
-            actions.append(.cancelTimer(.idle))
-            return
-        case .connecting, .greeting:
+        case .absent, .connecting, .greeting:
+            if backend == .absent { connectBackend() }
             state = .awaitingBackend(command)
             actions.append(.cancelTimer(.idle))
             return
@@ -87,7 +89,7 @@ extension Session {
             return
         default: break
         }
-        if command.verb == .user { login = .named(command.argumentText) }
+        if command.verb == .user { login = .named(command.argumentText, before: user) }
         state = .awaitingReply(to: command)
         actions.append(.cancelTimer(.idle))
         send(command)
@@ -109,37 +111,49 @@ extension Session {
         case .feat: reply(FeatureList.cleartext)
         case .help: reply(.help)
         case .noop: reply(.noopDone)
-        case .host: reply(.hostUnknown)
+        case .host where policy.serves(host: command.argumentText): reply(.hostServed)
+        case .host: refuse(command, .hostUnknown, .hostUnknown)
         case .clnt: reply(.clientNoted)
-        case .opts where command.argumentText.uppercasedASCII.hasPrefix("UTF8"): reply(.utf8On)
+        case .opts where ["UTF8", "UTF8 ON"].contains(command.argumentText.uppercasedASCII): reply(.utf8On)
         case .quit:
             reply(.bye)
             end(.clientQuit)
-        default:
-            refuse(command, .beforeTLS, .tlsRequired)
-            if row.kind == .unknown {
-                unknownCommands += 1
-                if unknownCommands >= Self.unknownCommandLimit { end(.notFTP) }
-            }
+        default: refuse(command, .beforeTLS, .tlsRequired)
         }
         return true
     }
 
-    /// What web, mail and shell clients say first: nothing of FTP follows.
-    private static func belongsToOthers(_ verb: Command.Verb) -> Bool {
-        ["GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE", "TRACE", "PATCH", "EHLO", "HELO", "MAIL", "RCPT"]
-            .contains(verb.name) || verb.name.hasPrefix("SSH-")
+    /// Whether the peer speaks something else: web, mail and shell clients say so with their first word; others after some
+    /// words that nobody knows.
+    private mutating func isForeign(_ command: Command, _ row: CommandTable.Row) -> Bool {
+        guard login == .none, row.kind == .unknown else { return false }
+        if Self.foreignVerbs.contains(command.verb.name) || command.verb.name.hasPrefix("SSH-") { return true }
+        guard security == .clear else { return false }
+        foreignLines += 1
+        return foreignLines >= Self.foreignLineLimit
+    }
+
+    /// HTTP and its kin, SMTP, POP3 and IMAP.
+    private static var foreignVerbs: Set<String> {
+        [
+            "GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE", "TRACE", "PATCH", "PRI", "PROPFIND", "INVITE",
+            "DESCRIBE",
+            "EHLO", "HELO", "LHLO", "MAIL", "RCPT", "DATA", "STARTTLS", "CAPA", "CAPABILITY",
+        ]
     }
 
     // MARK: - The backend's replies
 
-    mutating func received(_ reply: Reply) {
-        var reply = reply
-        if !collected.isEmpty {
-            reply = Reply(code: reply.code, bytes: collected + reply.bytes)
-            collected = []
-        }
+    mutating func received(_ last: Reply) {
+        let reply = collected.isEmpty ? last : Reply(code: last.code, bytes: collected + last.bytes)
+        collected = []
         if case .greeting(let facts) = backend { return greeted(reply, facts) }
+        if isLateAnswerToABOR(reply) {
+            lateAbortReply = false
+            return pass(reply)
+        }
+        lateAbortReply = false
+        if reply.code == 421, state != .quitting { return lastWords(reply) }
         switch state {
         case .awaitingReply(let command): answered(command, reply)
         case .preparingData(let setup): preparing(setup, .backendSent(reply))
@@ -148,8 +162,8 @@ extension Session {
         case .discarding: discarding(reply)
         case .resynchronising: resynchronising(reply)
         case .quitting:
-            self.reply(reply)
-            if reply.isFinal { end(.clientQuit) }
+            pass(reply, to: .quit)
+            if reply.isFinal { close(.clientQuit) }
         default: unasked(reply)
         }
     }
@@ -157,100 +171,116 @@ extension Session {
     /// Lines pass as they come wherever no rule needs the whole reply: a slow listing in a reply must not time a client out.
     mutating func receivedPart(_ code: Int, _ bytes: [UInt8]) {
         switch state {
-        case .awaitingReply(let command) where command.verb != .feat && fits(code, to: command.verb):
+        case .awaitingReply(let command) where passesInParts(code, to: command.verb):
             actions += [.relayToClient(bytes), .setTimer(.reply)]
-        default:
-            collected += bytes
+        default: collected += bytes
         }
+    }
+
+    private func passesInParts(_ code: Int, to verb: Command.Verb) -> Bool {
+        verb != .feat && code != 421 && fits(code, to: verb) && !policy.hideBackend
+            && !(lateAbortReply && [225, 226].contains(code))
     }
 
     mutating func receivedNonsense() {
         actions.append(.note(.backendNonsense))
         nonsenseReplies += 1
-        if nonsenseReplies >= 5 { end(.backendMisbehaved) }
+        if nonsenseReplies >= Self.nonsenseLimit { end(.backendNonsense) }
     }
 
+    private static var nonsenseLimit: Int { 5 }
+
     private mutating func greeted(_ greeting: Reply, _ facts: BackendFacts) {
-        if greeting.isPreliminary { return }
-        guard greeting.isPositiveCompletion else { return backendFailed(.backendRefused(greeting.text)) }
+        // 120: ready in some minutes.
+        if greeting.isPreliminary { return actions.append(.setTimer(.greeting)) }
+        guard greeting.isPositiveCompletion else {
+            return backendFailed(.backendRefused(policy.hideBackend ? "code \(greeting.code)" : greeting.text))
+        }
         backend = .ready(facts)
         actions.append(.cancelTimer(.greeting))
         backendIsReady()
     }
 
     private mutating func answered(_ command: Command, _ reply: Reply) {
-        if lateAbortReply, reply.code == 225 || reply.code == 226 {
-            lateAbortReply = false
-            return self.reply(reply)
-        }
-        if reply.code == 421 { return lastWords(reply) }
         if reply.isPreliminary {
             actions.append(.setTimer(.reply))
-            return self.reply(reply)
+            return pass(reply, to: command.verb)
         }
-        lateAbortReply = false
         actions.append(.cancelTimer(.reply))
-        guard fits(reply.code, to: command.verb) else {
-            actions.append(.note(.unexpectedReply(to: command.verb, code: reply.code)))
-            self.reply(.unexpected)
-            return becomeIdle()
-        }
-        let isOver = command.verb == .feat ? false : loginAnswered(command, reply)
-        if isOver { return }
         if command.verb == .feat {
             let policy = policy
             self.reply(FeatureList.merge(reply) { policy.hides(feature: $0) })
+        } else if !fits(reply.code, to: command.verb) {
+            answerUnexpected(command.verb, reply)
         } else {
-            self.reply(reply)
+            pass(reply, to: command.verb)
+            loginAnswered(command, reply)
         }
-        becomeIdle()
+        if state != .closed { commandIsOver() }
+    }
+
+    /// A reply that cannot be the answer to this command (REQUIREMENTS S4).
+    mutating func answerUnexpected(_ verb: Command.Verb, _ reply: Reply) {
+        actions.append(.note(.unexpectedReply(to: verb, code: reply.code)))
+        self.reply(.unexpected)
+    }
+
+    /// Answered; STATs that were sent during a transfer may still want their answers.
+    mutating func commandIsOver() {
+        guard statsPending > 0 else { return becomeIdle() }
+        statsPending -= 1
+        state = .awaitingReply(to: Command(.stat))
+        actions.append(.setTimer(.reply))
     }
 
     /// Keeps account of who is logged in.
-    /// - Returns: true when the session ends with this reply.
-    private mutating func loginAnswered(_ command: Command, _ reply: Reply) -> Bool {
-        guard [.user, .pass, .acct].contains(command.verb) else { return false }
-        let name =
-            switch login {
-            case .named(let name), .done(let name): name
-            case .none: ""
-            }
+    private mutating func loginAnswered(_ command: Command, _ reply: Reply) {
+        guard case .named(let name, let before) = login, [.user, .pass, .acct].contains(command.verb) else { return }
         if reply.code == 230 || reply.code == 232 {
             login = .done(user: name)
             actions += [.note(.loggedIn(user: name)), .cancelTimer(.login)]
-        } else if reply.isNegative, command.verb == .pass {
+        } else if reply.isNegative, command.verb == .user {
+            login = before.map { .done(user: $0) } ?? .none
+        } else if reply.isNegative, command.verb == .pass, reply.code != 503 {
             login = .none
             loginFailures += 1
             actions.append(.note(.loginFailed(user: name)))
-            if policy.maxLoginAttempts > 0, loginFailures >= policy.maxLoginAttempts {
-                self.reply(reply)
-                end(.tooManyLoginFailures)
-                return true
-            }
+            if policy.maxLoginAttempts > 0, loginFailures >= policy.maxLoginAttempts { end(.tooManyLoginFailures) }
         }
-        return false
     }
 
     /// Whether a final reply can be the answer to this command at all.
     private func fits(_ code: Int, to verb: Command.Verb) -> Bool {
-        if (400...599).contains(code) { return true }
+        if (100...199).contains(code) || (400...599).contains(code) { return true }
         return switch verb {
         case .user: [230, 232, 331, 332].contains(code)
         case .pass: [200, 202, 230, 232, 332].contains(code)
-        default: (200...399).contains(code)
+        default: true
         }
     }
 
-    /// Nothing was asked: 421 ends the session, anything else passes and answers nothing that comes later.
+    private func isLateAnswerToABOR(_ reply: Reply) -> Bool {
+        guard lateAbortReply, reply.code == 225 || reply.code == 226 else { return false }
+        return switch state {
+        // A second ABOR's own answer looks the same.
+        case .awaitingReply(let command): command.verb != .abor
+        case .transferring(let transfer): !transfer.hasBegun
+        case .aborting: false
+        default: true
+        }
+    }
+
+    /// Nothing was asked: it passes, and answers nothing that comes later.
     private mutating func unasked(_ reply: Reply) {
-        lateAbortReply = false
-        if reply.code == 421 { return lastWords(reply) }
-        self.reply(reply)
+        actions.append(.note(.unaskedReply(code: reply.code)))
+        // Between AUTH and TLS nothing can be said.
+        if state != .securing { pass(reply) }
     }
 
     /// The backend's 421 passes, and the session is over.
-    mutating func lastWords(_ reply: Reply) {
-        self.reply(reply)
-        close(.backendClosed)
+    private mutating func lastWords(_ reply: Reply) {
+        if case .transferring(let transfer) = state { note(transfer, endedWith: reply) }
+        if state != .securing { pass(reply) }
+        close(.backendSaidGoodbye(reply.text))
     }
 }

@@ -30,9 +30,8 @@ struct DataSetup: Equatable {
 
 extension Session {
     mutating func prepareData(_ command: Command) {
-        guard let backend = backendFacts, let client = dataWish(command) else { return }
-        if plan != nil { actions.append(.endData(.abandon)) }
-        plan = nil
+        guard let backend = readyBackend, let client = dataWish(command) else { return }
+        dropPlan()
         let attempts = policy.backendAttempts(for: command.verb, backend)
         let isActive = attempts[0] == .port || attempts[0] == .eprt
         let setup = DataSetup(
@@ -49,7 +48,7 @@ extension Session {
     /// Judges the client's argument; answers it by itself where it is no wish for a data connection.
     private mutating func dataWish(_ command: Command) -> DataPlan.Client? {
         if epsvOnly, command.verb != .epsv {
-            reply(.epsvAllSet)
+            refuse(command, .outOfOrder, .epsvAllSet)
             return nil
         }
         let own = facts.client.ip.unmapped.family
@@ -57,28 +56,28 @@ extension Session {
         switch command.verb {
         case .pasv:
             if facts.passiveAddress != nil { return .passive }
-            reply(.useEPSV)
+            refuse(command, .networkProtocol, .useEPSV)
         case .epsv:
             switch DataAddress.parseEPSV(command.argument) {
             case .none: return .passive
             case .family(own): return .passive
-            case .family, .unknownFamily: reply(.networkProtocolUnsupported(use: ownNumber))
-            case .malformed: reply(.epsvMalformed)
+            case .family, .unknownFamily: refuse(command, .networkProtocol, .networkProtocolUnsupported(use: ownNumber))
+            case .malformed: refuse(command, .malformedArgument, .epsvMalformed)
             case .all:
                 epsvOnly = true
                 reply(.epsvAllDone)
             }
         case .port:
             guard let address = DataAddress.parsePORT(command.argument) else {
-                reply(.portMalformed)
+                refuse(command, .malformedArgument, .portMalformed)
                 return nil
             }
             return activeTarget(address, command)
         default:
             switch DataAddress.parseEPRT(command.argument) {
             case .address(let address) where address.ip.unmapped.family == own: return activeTarget(address, command)
-            case .address, .unknownFamily: reply(.networkProtocolUnsupported(use: ownNumber))
-            case .malformed: reply(.eprtMalformed)
+            case .address, .unknownFamily: refuse(command, .networkProtocol, .networkProtocolUnsupported(use: ownNumber))
+            case .malformed: refuse(command, .malformedArgument, .eprtMalformed)
             }
         }
         return nil
@@ -102,7 +101,10 @@ extension Session {
             state = .preparingData(setup)
             send(setup.attempt(to: address))
         case (.backendSent(let reply), .awaitingReply):
-            guard reply.isFinal else { return self.reply(reply) }
+            guard reply.isFinal else {
+                actions.append(.setTimer(.reply))
+                return pass(reply)
+            }
             actions.append(.cancelTimer(.reply))
             backendAnswered(setup, reply)
         case (.clientDataListening(let address), .settling(var settling)):
@@ -132,7 +134,6 @@ extension Session {
 
     private mutating func backendAnswered(_ setup: DataSetup, _ reply: Reply) {
         var setup = setup
-        if reply.code == 421 { return lastWords(reply) }
         let verb = setup.attempts[0]
         if reply.isNegative {
             guard reply.code >= 500, reply.code != 530 else { return setupRefused(reply) }
@@ -163,20 +164,26 @@ extension Session {
 
     private mutating func setupRefused(_ reply: Reply) {
         actions.append(.endData(.abandon))
-        self.reply(reply)
+        pass(reply)
         becomeIdle()
     }
 
-    /// The backend's answer names no address that can be dialled.
+    /// The backend's answer is none to this command, or names no address that can be dialled.
     private mutating func unusable(_ setup: DataSetup, _ reply: Reply) {
-        actions += [.note(.unexpectedReply(to: setup.attempts[0], code: reply.code)), .endData(.abandon)]
-        self.reply(.backendAddressUnusable)
+        let verb = setup.attempts[0]
+        actions.append(.endData(.abandon))
+        if reply.code == 227 && verb == .pasv || reply.code == 229 && verb == .epsv {
+            actions.append(.note(.unexpectedReply(to: verb, code: reply.code)))
+            self.reply(.backendAddressUnusable)
+        } else {
+            answerUnexpected(verb, reply)
+        }
         becomeIdle()
     }
 
     /// The address to dial after 227 or 229. What a 227 names is not believed unless the operator said so (CVE-2020-8284).
     private func backendDataAddress(_ verb: Command.Verb, _ reply: Reply) -> SocketAddress? {
-        guard let control = backendFacts?.address else { return nil }
+        guard let control = readyBackend?.address else { return nil }
         if verb == .epsv {
             guard reply.code == 229, let port = DataAddress.parse229(reply) else { return nil }
             return SocketAddress(ip: control.ip, port: port, scope: control.scope)

@@ -11,6 +11,7 @@ extension Session {
     mutating func close(_ reason: CloseReason) {
         state = .closed
         queue = []
+        collected = []
         actions.append(.close(reason))
     }
 
@@ -19,7 +20,7 @@ extension Session {
         case .login: if user == nil { end(.loginTimeout) }
         case .handshake: if state == .securing { end(.handshakeTimeout) }
         case .idle: if state == .idle { end(.idleTimeout) }
-        case .greeting: backendFailed(.backendReplyTimeout)
+        case .greeting: if case .greeting = backend { backendFailed(.backendGreetingTimeout) }
         case .reply: end(.backendReplyTimeout)
         case .dataSettle: if case .preparingData(let setup) = state { preparing(setup, .timerFired(timer)) }
         case .quit:
@@ -48,8 +49,12 @@ extension Session {
             // Its last words were the final reply: the client gets it once the bytes are out, and the session ends then.
             backend = .failed(.backendClosed)
             if transfer.finalReply != nil, transfer.outcome == nil { return }
-            actions.append(.endData(.abandon))
-            answer(transfer, .backendBrokeOff)
+            if transfer.outcome == nil { actions.append(.endData(.abandon)) }
+            answer(transfer, transfer.failure?.reply ?? .backendBrokeOff)
+            end(.backendClosed)
+        case (_, .verifying(let command)):
+            dropPlan()
+            answer(TransferRecord(command: command, direction: .upload, outcome: nil, code: 0), .backendBrokeOff)
             end(.backendClosed)
         default: end(.backendClosed)
         }

@@ -41,15 +41,17 @@ extension Session {
 
     /// AUTH (RFC 4217 section 4). SSL and TLS-P mean protected data at once; TLS and TLS-C only after PROT P.
     mutating func authenticate(_ command: Command) {
-        guard security == .clear else { return reply(.alreadySecured) }
+        guard security == .clear else { return refuse(command, .outOfOrder, .alreadySecured) }
+        // What was agreed with whoever sat on the line must not hold for the client behind TLS, a login least of all.
+        guard login == .none else { return refuse(command, .outOfOrder, .authTooLate) }
         let mechanism = command.argumentText.uppercasedASCII
         switch mechanism {
         case "TLS", "TLS-C": isDataPrivate = false
         case "SSL", "TLS-P":
             isDataPrivate = true
             hasProtectionBuffer = true
-        case "": return reply(.authNeedsArgument)
-        default: return reply(.unknownMechanism)
+        case "": return refuse(command, .malformedArgument, .authNeedsArgument)
+        default: return refuse(command, .unsupported, .unknownMechanism)
         }
         guard queue.isEmpty else { return end(.pipelinedBeforeTLS) }
         reply(.startTLS)
@@ -61,42 +63,52 @@ extension Session {
     mutating func protect(_ command: Command) {
         switch command.verb {
         case .pbsz:
-            guard isSecured else { return reply(.secureFirst) }
-            guard let size = Int(command.argumentText), (0...4_294_967_295).contains(size) else { return reply(.pbszMalformed) }
+            guard isSecured else { return refuse(command, .outOfOrder, .secureFirst) }
+            guard isProtectionBufferSize(command.argument) else { return refuse(command, .malformedArgument, .pbszMalformed) }
             hasProtectionBuffer = true
             reply(.pbszOK)
         case .prot: setProtection(command)
-        case .ccc: clearControl()
-        case .adat: reply(.adatRefused)
-        default: reply(isSecured ? .protectedCommandRefused : .secureFirst)
+        case .ccc: clearControl(command)
+        case .adat: refuse(command, .outOfOrder, isSecured ? .adatRefused : .secureFirst)
+        default: refuse(command, .unsupported, isSecured ? .protectedCommandRefused : .secureFirst)
         }
+    }
+
+    /// 0 to 2^32-1 in decimal digits (RFC 2228 section 3).
+    private func isProtectionBufferSize(_ argument: ArraySlice<UInt8>) -> Bool {
+        guard (1...10).contains(argument.count), argument.allSatisfy({ (48...57).contains($0) }) else { return false }
+        return argument.reduce(0) { $0 * 10 + Int($1 - 48) } <= 4_294_967_295
     }
 
     private mutating func setProtection(_ command: Command) {
-        guard isSecured else { return reply(.secureFirst) }
-        guard hasProtectionBuffer else { return reply(.pbszFirst) }
+        guard isSecured else { return refuse(command, .outOfOrder, .secureFirst) }
+        guard hasProtectionBuffer else { return refuse(command, .outOfOrder, .pbszFirst) }
         switch command.argumentText.uppercasedASCII {
         case "P":
-            isDataPrivate = true
-            actions.append(.protectData(true))
+            protectData(true)
             reply(.protPrivate)
-        case "C" where policy.dataTLS == .required:
-            refuse(command, .clearData, .protClearRefused)
+        case "C" where policy.dataTLS == .required: refuse(command, .clearData, .protClearRefused)
         case "C":
-            isDataPrivate = false
-            actions.append(.protectData(false))
+            protectData(false)
             reply(.protClear)
-        case "S", "E": reply(.protUnsupported)
-        case "": reply(.protNeedsArgument)
-        default: reply(.protUnknown)
+        case "S", "E": refuse(command, .unsupported, .protUnsupported)
+        case "": refuse(command, .malformedArgument, .protNeedsArgument)
+        default: refuse(command, .unsupported, .protUnknown)
         }
     }
 
-    private mutating func clearControl() {
-        guard security == .encrypted else { return reply(.cccRefusedInClear) }
-        guard policy.allowCCC, user != nil else { return reply(.cccRefused) }
+    private mutating func protectData(_ isPrivate: Bool) {
+        // A client that has connected already did so under the other rule: clear bytes must not pass for protected ones.
+        if isPrivate != isDataPrivate, let progress = plan?.clientProgress, progress != .waiting { dropPlan() }
+        isDataPrivate = isPrivate
+        actions.append(.protectData(isPrivate))
+    }
+
+    private mutating func clearControl(_ command: Command) {
+        guard security == .encrypted else { return refuse(command, .clearControl, .cccRefusedInClear) }
+        guard policy.allowCCC, user != nil else { return refuse(command, .clearControl, .cccRefused) }
         security = .cleared
         reply(.cccDone)
-        actions.append(.stopTLS)
+        actions += [.note(.controlCleared), .stopTLS]
     }
 }

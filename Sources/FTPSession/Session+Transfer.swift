@@ -12,16 +12,23 @@ struct Transfer: Equatable {
     var hasBegun = false
     var finalReply: Reply?
     var outcome: DataOutcome?
+
+    var failure: DataFailure? {
+        if case .failed(let failure, _) = outcome { failure } else { nil }
+    }
 }
 
 extension Session {
     mutating func startTransfer(_ command: Command, _ kind: CommandTable.Row.Transfer) {
         let direction: Direction = kind == .upload ? .upload : .download
-        guard let plan else { return reply(.usePlanFirst) }
-        if !isDataPrivate, policy.dataTLS == .required { return refuse(command, .clearData, .protFirst) }
+        guard let plan else { return refuse(command, .noDataPlan, .usePlanFirst) }
+        // Asked here and not where data could be refused earlier: a client must get an answer, not a connection that hangs.
+        if !isDataPrivate, policy.dataTLS == .required {
+            dropPlan()
+            return refuse(command, .clearData, .protFirst)
+        }
         if let failure = plan.failure {
-            self.plan = nil
-            actions.append(.endData(.abandon))
+            dropPlan()
             return answer(
                 TransferRecord(command: command, direction: direction, outcome: .failed(failure, bytes: 0), code: 0),
                 failure.reply)
@@ -42,7 +49,14 @@ extension Session {
 
     private mutating func verify(_ command: Command) {
         state = .verifying(command)
-        actions.append(.cancelTimer(.idle))
+        actions += [.cancelTimer(.idle), .awaitClientData]
+    }
+
+    /// The plan is used up or of no use: both of its sides go.
+    mutating func dropPlan() {
+        guard plan != nil else { return }
+        plan = nil
+        actions.append(.endData(.abandon))
     }
 
     mutating func clientDataReady() {
@@ -56,7 +70,6 @@ extension Session {
         var dialsClient = false
         if case .active = plan?.client, plan?.clientProgress == .waiting { dialsClient = true }
         plan = nil
-        statsPending = 0
         state = .transferring(
             Transfer(command: command, direction: direction, dialsClient: dialsClient, gaveOwnPreliminary: gaveOwnPreliminary))
         actions.append(.cancelTimer(.idle))
@@ -67,19 +80,17 @@ extension Session {
 
     mutating func transferring(_ transfer: Transfer, _ reply: Reply) {
         var transfer = transfer
-        if statsPending > 0, (211...213).contains(reply.code) {
-            statsPending -= 1
-            return self.reply(reply)
-        }
+        if isAnswerToSTAT(reply, during: transfer) { return }
         if reply.isPreliminary {
-            if transfer.hasBegun || !transfer.gaveOwnPreliminary { self.reply(reply) }
+            if transfer.hasBegun || !transfer.gaveOwnPreliminary { pass(reply) }
+            // 110 and 120 come before or during a transfer, and begin none.
+            if reply.code == 110 || reply.code == 120 {
+                if !transfer.hasBegun { actions.append(.setTimer(.reply)) }
+                return
+            }
             startRelay(&transfer)
             state = .transferring(transfer)
             return
-        }
-        if reply.code == 421 {
-            actions.append(.endData(.abandon))
-            return lastWords(reply)
         }
         if reply.isNegative { return refused(transfer, reply) }
         startRelay(&transfer)
@@ -130,9 +141,14 @@ extension Session {
             if failure == .uploadTruncated { actions.append(.note(.backendMayHaveKeptUpload)) }
             return finish(transfer, reply.isNegative && !failure.isAnsweredAtOnce ? reply : failure.reply)
         }
-        guard failure.isAnsweredAtOnce else { return actions.append(.setTimer(.afterFailure)) }
+        guard failure.isAnsweredAtOnce else {
+            actions += [.cancelTimer(.reply), .setTimer(.afterFailure)]
+            return
+        }
         answer(transfer, failure.reply)
-        if failure == .uploadTruncated {
+        if readyBackend == nil {
+            becomeIdle()
+        } else if failure == .uploadTruncated {
             // Behind the reset it tells a backend that takes any end for the whole file to throw it away.
             send(Command(.abor))
             beginAborting(Aborting(passesReplies: false))
@@ -146,7 +162,7 @@ extension Session {
     mutating func failureUnanswered() {
         switch state {
         case .transferring(let transfer):
-            guard case .failed(let failure, _) = transfer.outcome else { return }
+            guard let failure = transfer.failure else { return }
             answer(transfer, failure.reply)
             resynchronise()
         case .discarding: resynchronise()
@@ -155,24 +171,32 @@ extension Session {
     }
 
     mutating func discarding(_ reply: Reply) {
-        if reply.code == 421 { return lastWords(reply) }
+        if isAnswerToSTAT(reply, during: nil) { return }
         guard reply.isFinal else { return }
         actions.append(.cancelTimer(.afterFailure))
-        becomeIdle()
+        commandIsOver()
     }
 
     private mutating func finish(_ transfer: Transfer, _ reply: Reply) {
         actions += [.cancelTimer(.reply), .cancelTimer(.afterFailure)]
-        answer(transfer, reply)
-        becomeIdle()
+        note(transfer, endedWith: reply)
+        // The gateway's own replies hide nothing, and pass unchanged.
+        pass(reply)
+        commandIsOver()
+    }
+
+    mutating func note(_ transfer: Transfer, endedWith reply: Reply) {
+        let record = TransferRecord(
+            command: transfer.command, direction: transfer.direction, outcome: transfer.outcome, code: reply.code)
+        actions.append(.note(.transferEnded(record)))
     }
 
     mutating func answer(_ transfer: Transfer, _ reply: Reply) {
-        answer(
-            TransferRecord(command: transfer.command, direction: transfer.direction, outcome: transfer.outcome, code: 0), reply)
+        note(transfer, endedWith: reply)
+        self.reply(reply)
     }
 
-    private mutating func answer(_ record: TransferRecord, _ reply: Reply) {
+    mutating func answer(_ record: TransferRecord, _ reply: Reply) {
         var record = record
         record.code = reply.code
         actions.append(.note(.transferEnded(record)))

@@ -56,9 +56,15 @@ public struct Session: ~Copyable {
 
     enum Login: Equatable {
         case none
-        /// USER has been sent; the name is kept for the log.
-        case named(String)
+        /// USER has been sent. Whoever was logged in before still is where the backend refuses the new name.
+        case named(String, before: String?)
         case done(user: String)
+    }
+
+    /// A line of the client that is to be answered in its turn.
+    enum Line: Equatable {
+        case command(Command)
+        case malformed(MalformedLine)
     }
 
     /// What the driver knows when it accepts a connection.
@@ -90,17 +96,18 @@ public struct Session: ~Copyable {
     var epsvOnly = false
     var plan: DataPlan?
     var loginFailures = 0
-    var badLines = 0
-    var unknownCommands = 0
+    var longLines = 0
+    /// Lines before TLS and login that are no FTP.
+    var foreignLines = 0
     var nonsenseReplies = 0
     /// STAT commands in a transfer that the backend has yet to answer.
     var statsPending = 0
     /// Lines of the backend's unfinished reply, where a rule needs the whole.
     var collected: [UInt8] = []
-    /// A 225 or 226 may still come for an ABOR that is over.
+    /// A 225 or 226 may still come for an ABOR that is over: it is nobody's answer.
     var lateAbortReply = false
     var isDraining = false
-    var queue: [Command] = []
+    var queue: [Line] = []
     var actions: [Action] = []
 
     /// Lines that may wait behind the one in flight; beyond it the driver stops reading.
@@ -117,9 +124,9 @@ public struct Session: ~Copyable {
         guard state != .closed else { return [] }
         process(event)
         while state == .idle, !queue.isEmpty { begin(queue.removeFirst()) }
+        if state == .idle, backend == .failed(.backendClosed) { end(.backendClosed) }
         // A command that was answered here keeps the session awake like any other.
         if case .clientSent = event, state == .idle, !actions.contains(.setTimer(.idle)) { actions.append(.setTimer(.idle)) }
-        if state == .idle, backend == .failed(.backendClosed) { end(.backendClosed) }
         // Between two commands a session is idle as well: it goes when it has been so for a moment, not between PASV and RETR.
         if isDraining, state == .idle, event == .drainRequested || actions.contains(.setTimer(.idle)) {
             actions.append(.setTimer(.drain))
@@ -131,7 +138,7 @@ public struct Session: ~Copyable {
     /// Whether the driver is to hand in more of the client's lines.
     public var takesCommands: Bool {
         guard state != .closed, state != .securing, state != .quitting else { return false }
-        return queue.count < Self.queueLimit && queue.reduce(0) { $0 + $1.line.count } < Self.queueByteLimit
+        return queue.count < Self.queueLimit && queue.reduce(0) { $0 + $1.byteCount } < Self.queueByteLimit
     }
 
     public var isClosed: Bool { state == .closed }
@@ -139,7 +146,7 @@ public struct Session: ~Copyable {
     /// Whether a transfer is under way: the idle clock stands still.
     public var isTransferring: Bool {
         switch state {
-        case .transferring, .verifying, .aborting: true
+        case .transferring, .verifying, .aborting, .discarding: true
         default: false
         }
     }
@@ -150,18 +157,19 @@ public struct Session: ~Copyable {
     private mutating func process(_ event: Event) {
         switch event {
         case .accepted, .clientSecured: securing(event)
-        case .clientSent(let command): received(command)
-        case .clientSentMalformed(let malformed): received(malformed)
+        case .clientSent(let command): received(.command(command))
+        case .clientSentMalformed(let malformed): received(.malformed(malformed))
         case .clientGone(let reason): end(reason)
 
         case .backendConnected(let facts):
             backend = .greeting(facts)
             actions.append(.setTimer(.greeting))
         case .backendUnavailable(let problem): backendFailed(.backendUnavailable(problem))
+        case .backendConnectTimedOut: backendFailed(.backendConnectTimeout)
         case .backendSent(let reply): received(reply)
         case .backendSentPart(let code, let bytes): receivedPart(code, bytes)
         case .backendSentNonsense: receivedNonsense()
-        case .backendSentEndlessReply: end(.backendMisbehaved)
+        case .backendSentEndlessReply: end(.backendEndlessReply)
         case .backendClosed: backendClosed()
 
         case .clientDataListening, .noPassivePort, .backendDataListening, .backendDataConnected:
@@ -196,10 +204,18 @@ public struct Session: ~Copyable {
         actions.append(.setTimer(.reply))
     }
 
-    var backendFacts: BackendFacts? {
-        switch backend {
-        case .ready(let facts), .greeting(let facts): facts
-        default: nil
+    /// What is known of the backend, once it has greeted.
+    var readyBackend: BackendFacts? {
+        if case .ready(let facts) = backend { facts } else { nil }
+    }
+}
+
+extension Session.Line {
+    /// Of a line that was no command nothing is kept.
+    fileprivate var byteCount: Int {
+        switch self {
+        case .command(let command): command.line.count
+        case .malformed: 1
         }
     }
 }

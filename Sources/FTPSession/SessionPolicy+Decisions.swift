@@ -2,15 +2,17 @@ import FTPProtocol
 
 /// What the operator's lists and presets mean for one command.
 extension SessionPolicy {
-    /// The refusal, or nil where the command may pass.
-    func refusal(of command: Command, _ row: CommandTable.Row) -> Reply? {
-        if deniedCommands.contains(where: { $0.matches(command) }) { return .notPermitted }
-        if !allowedCommands.isEmpty, !row.beforeLogin, command.verb != .quit,
-            !allowedCommands.contains(where: { $0.matches(command) })
-        {
-            return .notPermitted
+    /// A list that denies wins over one that allows, and each over the preset's doubts about verbs that nobody knows.
+    func permits(_ command: Command, _ row: CommandTable.Row) -> Bool {
+        if deniedCommands.contains(where: { $0.matches(command) }) { return false }
+        let isNamed = allowedCommands.contains { $0.matches(command) }
+        guard allowedCommands.isEmpty || row.isEssential || isNamed else { return false }
+        switch row.effect {
+        case .unknown: return access == .full || isNamed
+        // STAT without an argument tells of the session, not of files.
+        case .lists where command.verb == .stat && command.argument.isEmpty: return true
+        default: return access.permits(row.effect)
         }
-        return access.permits(row.effect) ? nil : .notPermitted
     }
 
     func permitsUser(_ name: String) -> Bool {
@@ -20,14 +22,27 @@ extension SessionPolicy {
 
     /// Whether a feature line is left out, since its command would be refused.
     func hides(feature: String) -> Bool {
+        // These name no command.
+        if ["UTF8", "TVFS"].contains(feature) { return false }
         // MLST in FEAT promises MLSD as well (RFC 3659 section 7.8).
-        let verbs: [Command.Verb] = feature.uppercasedASCII == "MLST" ? [.mlst, .mlsd] : [Command.Verb(feature)]
-        return verbs.contains { refusal(of: Command($0), CommandTable.row(for: $0)) != nil }
+        let verbs: [Command.Verb] = feature == "MLST" ? [.mlst, .mlsd] : [Command.Verb(feature)]
+        return verbs.contains { !permits(Command($0), CommandTable.row(for: $0)) }
+    }
+
+    /// Whether a certificate has this name; a leading "*." stands for one label.
+    func serves(host: String) -> Bool {
+        let host = host.uppercasedASCII
+        return hostNames.contains { pattern in
+            let pattern = pattern.uppercasedASCII
+            guard pattern.hasPrefix("*.") else { return pattern == host }
+            guard let dot = host.firstIndex(of: "."), dot != host.startIndex else { return false }
+            return host[dot...] == pattern.dropFirst()
+        }
     }
 }
 
 extension SessionPolicy.Access {
-    func permits(_ effect: CommandTable.Row.Effect) -> Bool {
+    fileprivate func permits(_ effect: CommandTable.Row.Effect) -> Bool {
         switch (self, effect) {
         case (.full, _), (_, .neutral): true
         case (.readOnly, .reads), (.readOnly, .lists): true

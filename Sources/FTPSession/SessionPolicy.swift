@@ -73,12 +73,14 @@ public struct SessionPolicy: Sendable, Equatable {
     /// Patterns (`*` and `?`); empty means everyone.
     public var allowedUsers: [String] = []
     public var deniedUsers: [String] = []
+    /// Names in the gateway's certificates: what HOST may ask for before TLS (RFC 7151).
+    public var hostNames: [String] = []
     /// Text of the gateway's own 220.
     public var greeting = "FTPS gateway ready."
     /// Replaces the backend's address and banner texts where they would reach the client.
     public var hideBackend = false
     public var allowCCC = false
-    /// 530 replies to PASS before the session is closed; 0 means no limit.
+    /// Refusals of PASS before the session is closed; 0 means no limit.
     public var maxLoginAttempts = 5
 
     public init() {}

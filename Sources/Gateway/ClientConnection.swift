@@ -215,6 +215,7 @@ final class ClientConnection {
         case .dialBackendData(let address): dataChannel()?.backend.dial(address)
         case .listenForBackend(let family): dataChannel()?.backend.listen(family)
         case .protectData(let isPrivate): isDataPrivate = isPrivate
+        case .awaitClientData: data?.awaitClient()
         case .startRelay(let direction):
             journal.transferStarts()
             data?.start(direction)

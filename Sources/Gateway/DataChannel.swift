@@ -63,6 +63,12 @@ final class DataChannel {
         join()
     }
 
+    /// A transfer waits for the client before the backend hears of it.
+    func awaitClient() {
+        startClock()
+        client.await()
+    }
+
     private func join() {
         guard let direction, relay == nil, !hasEnded, let client = client.stream, let backend = backend.stream else { return }
         let isDownload = direction == .download

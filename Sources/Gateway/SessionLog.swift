@@ -68,6 +68,11 @@ final class SessionLog {
         case .unexpectedReply(let verb, let code):
             log.warning(
                 "backend.unexpected_reply", ["id": .string(id), "command": .string(verb.name), "code": .integer(code)])
+        case .malformedLine(let malformed):
+            log.info("line.refused", ["id": .string(id), "reason": .string(malformed.rawValue)])
+        case .controlCleared: log.info("control.cleared", ["id": .string(id), "client": .string("\(client)")])
+        case .unaskedReply(let code):
+            log.warning("backend.unasked_reply", ["id": .string(id), "code": .integer(code)])
         case .backendNonsense:
             log.warning("backend.not_a_reply", ["id": .string(id)])
         case .backendMayHaveKeptUpload:
