@@ -156,7 +156,7 @@ extension Session {
         if reply.code == 421, state != .quitting { return lastWords(reply) }
         switch state {
         case .awaitingReply(let command): answered(command, reply)
-        case .preparingData(let setup): preparing(setup, .backendSent(reply))
+        case .preparingData(let setup) where setup.step == .awaitingReply: preparing(setup, .backendSent(reply))
         case .transferring(let transfer): transferring(transfer, reply)
         case .aborting(let aborting): self.aborting(aborting, reply)
         case .discarding: discarding(reply)

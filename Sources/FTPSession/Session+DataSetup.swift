@@ -26,6 +26,8 @@ struct DataSetup: Equatable {
     /// Where the backend is to connect to, in active mode.
     var listener: SocketAddress?
     var failure: DataFailure?
+    /// A client may come before it is told that it may.
+    var clientProgress = DataPlan.Progress.waiting
 }
 
 extension Session {
@@ -205,6 +207,7 @@ extension Session {
         guard settling.isBackendSettled else { return }
         var plan = DataPlan(client: setup.client)
         plan.failure = setup.failure
+        plan.clientProgress = setup.clientProgress
         let answer: Reply
         switch setup.client {
         case .active: answer = .portAccepted

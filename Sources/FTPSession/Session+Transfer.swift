@@ -59,7 +59,19 @@ extension Session {
         actions.append(.endData(.abandon))
     }
 
+    mutating func clientDataBegan() {
+        if case .preparingData(var setup) = state {
+            setup.clientProgress = .begun
+            state = .preparingData(setup)
+        }
+        if plan?.clientProgress == .waiting { plan?.clientProgress = .begun }
+    }
+
     mutating func clientDataReady() {
+        if case .preparingData(var setup) = state {
+            setup.clientProgress = .ready
+            state = .preparingData(setup)
+        }
         plan?.clientProgress = .ready
         guard case .verifying(let command) = state else { return }
         let isAlways = policy.verifyBeforeStore == .always
@@ -102,6 +114,7 @@ extension Session {
         guard !transfer.hasBegun else { return }
         transfer.hasBegun = true
         actions.append(.cancelTimer(.reply))
+        guard transfer.outcome == nil else { return }
         if transfer.dialsClient { actions.append(.dialClient) }
         actions.append(.startRelay(transfer.direction))
     }

@@ -175,7 +175,7 @@ public struct Session: ~Copyable {
         case .clientDataListening, .noPassivePort, .backendDataListening, .backendDataConnected:
             if case .preparingData(let setup) = state { preparing(setup, event) }
         case .backendDataFailed(let failure): backendDataFailed(failure, event)
-        case .clientDataBegan: if plan?.clientProgress == .waiting { plan?.clientProgress = .begun }
+        case .clientDataBegan: clientDataBegan()
         case .clientDataReady: clientDataReady()
         case .dataEnded(let outcome): dataEnded(outcome)
 
