@@ -133,6 +133,11 @@ class Gateway(Process):
         """SIGTERM, and the exit status, which is 0 after an end in order."""
         if self.exit_status is None:
             self.signal(signal.SIGTERM)
+            try:
+                # A second signal would end it by force.
+                self.wait(timeout)
+            except subprocess.TimeoutExpired:
+                pass
         return self.stop(timeout)
 
     def has_crashed(self):

@@ -106,7 +106,7 @@ def test_a_stuck_loop_starves_the_watchdog(backends, start_gateway, manager, nam
     systemd.wait_for("WATCHDOG=1")
     with stopped(gateway.pid if name == "main" else thread(gateway.pid, name)):
         # The word that was on its way when the loop got stuck.
-        systemd.next(INTERVAL / 4)
+        systemd.next(INTERVAL)
         systemd.drop_all()
         assert systemd.next(INTERVAL * 2) is None, "fed, although a loop is stuck"
         if name != "main":
