@@ -21,9 +21,23 @@ public struct Certificate: Sendable, Hashable {
         try self.init(try X509Handle(der: der))
     }
 
-    /// All certificates in a PEM file, in its order; at least one.
+    /// All certificates in a file, in its order; at least one. PEM, also with text between and a key beside them, or one
+    /// certificate in DER.
     public static func readAll(file: String) throws(PKIError) -> [Certificate] {
-        let bio = MemoryBIO(try File.read(file))
+        let bytes = try File.read(file)
+        if bytes.first == 0x30 {
+            do throws(PKIError) {
+                return [try Certificate(der: bytes)]
+            } catch {
+                throw .damagedCertificate(file: file, reason: "it is neither PEM nor a certificate in DER")
+            }
+        }
+        return try readAll(pem: bytes, file: file)
+    }
+
+    /// - Parameter file: the name that an error tells.
+    static func readAll(pem: [UInt8], file: String) throws(PKIError) -> [Certificate] {
+        let bio = MemoryBIO(pem)
         var certificates: [Certificate] = []
         ERR_clear_error()
         while let pointer = PEM_read_bio_X509(bio.pointer, nil, nil, nil) {
@@ -46,7 +60,12 @@ public struct Certificate: Sendable, Hashable {
 
     /// PEM, readable by everyone: it is public.
     public func write(to path: String) throws(PKIError) {
-        try File.write(Array(pem.utf8), to: path, mode: 0o644)
+        try Self.write([self], to: path)
+    }
+
+    /// A chain in one file: the one that a key belongs to first.
+    public static func write(_ chain: [Certificate], to path: String) throws(PKIError) {
+        try File.write(Array(chain.map(\.pem).joined().utf8), to: path, mode: 0o644)
     }
 
     public func matches(_ key: PrivateKey) -> Bool {
@@ -59,15 +78,13 @@ public struct Certificate: Sendable, Hashable {
         let x509 = handle.pointer
         der = try handle.der()
         subject = text(of: X509_get_subject_name(x509))
-        (dnsNames, ipAddresses) = alternativeNames(of: x509)
+        let names = alternativeNames(of: x509)
+        (dnsNames, ipAddresses) = (names.dns, names.ip)
         guard let from = seconds(X509_get0_notBefore(x509)), let until = seconds(X509_get0_notAfter(x509)) else {
             throw .library("a certificate's dates cannot be read")
         }
         (notBefore, notAfter) = (from, until)
-        var digest = [UInt8](repeating: 0, count: Int(EVP_MAX_MD_SIZE))
-        var count: UInt32 = 0
-        guard X509_digest(x509, EVP_sha256(), &digest, &count) == 1 else { throw .fromLibrary() }
-        sha256Fingerprint = digest[..<Int(count)].map(hexadecimal).joined(separator: ":")
+        sha256Fingerprint = fingerprint(of: x509, EVP_sha256())
     }
 }
 
@@ -98,7 +115,7 @@ package final class X509Handle {
     }
 }
 
-private func text(of name: OpaquePointer?) -> String {
+func text(of name: OpaquePointer?) -> String {
     let bio = MemoryBIO()
     // Not escaped beyond ASCII: names are for people.
     let flags = shim_XN_FLAG_RFC2253 & ~UInt(ASN1_STRFLGS_ESC_MSB)
@@ -106,21 +123,32 @@ private func text(of name: OpaquePointer?) -> String {
     return bio.text
 }
 
-private func alternativeNames(of x509: OpaquePointer) -> (dns: [String], ip: [String]) {
+/// What stands in a subjectAltName.
+struct AlternativeNames {
     var dns: [String] = []
     var ip: [String] = []
-    guard let names = X509_get_ext_d2i(x509, NID_subject_alt_name, nil, nil) else { return (dns, ip) }
-    let stack = OpaquePointer(names)
-    defer { GENERAL_NAMES_free(stack) }
-    for index in 0..<max(0, OPENSSL_sk_num(stack)) {
-        guard let name = OPENSSL_sk_value(stack, index)?.assumingMemoryBound(to: GENERAL_NAME.self).pointee else { continue }
-        switch name.type {
-        case GEN_DNS: dns.append(String(decoding: bytes(of: name.d.dNSName), as: UTF8.self).lowercased())
-        case GEN_IPADD: if let address = addressText(bytes(of: name.d.iPAddress)) { ip.append(address) }
-        default: break
+    var emails: [String] = []
+    var uris: [String] = []
+
+    /// - Parameter names: GENERAL_NAMES *, freed here.
+    init(_ names: OpaquePointer?) {
+        guard let names else { return }
+        defer { GENERAL_NAMES_free(names) }
+        for index in 0..<max(0, OPENSSL_sk_num(names)) {
+            guard let name = OPENSSL_sk_value(names, index)?.assumingMemoryBound(to: GENERAL_NAME.self).pointee else { continue }
+            switch name.type {
+            case GEN_DNS: dns.append(String(decoding: bytes(of: name.d.dNSName), as: UTF8.self).lowercased())
+            case GEN_IPADD: if let address = addressText(bytes(of: name.d.iPAddress)) { ip.append(address) }
+            case GEN_EMAIL: emails.append(String(decoding: bytes(of: name.d.rfc822Name), as: UTF8.self))
+            case GEN_URI: uris.append(String(decoding: bytes(of: name.d.uniformResourceIdentifier), as: UTF8.self))
+            default: break
+            }
         }
     }
-    return (dns, ip)
+}
+
+func alternativeNames(of x509: OpaquePointer) -> AlternativeNames {
+    AlternativeNames(X509_get_ext_d2i(x509, NID_subject_alt_name, nil, nil).map { OpaquePointer($0) })
 }
 
 private func bytes(of string: UnsafePointer<ASN1_STRING>?) -> UnsafeBufferPointer<UInt8> {
@@ -139,13 +167,13 @@ private func addressText(_ octets: UnsafeBufferPointer<UInt8>) -> String? {
     return String(cString: start)
 }
 
-private func seconds(_ time: UnsafePointer<ASN1_TIME>?) -> Int64? {
+func seconds(_ time: UnsafePointer<ASN1_TIME>?) -> Int64? {
     var parts = tm()
     guard ASN1_TIME_to_tm(time, &parts) == 1 else { return nil }
     return Int64(timegm(&parts))
 }
 
-private func hexadecimal(_ byte: UInt8) -> String {
+func hexadecimal(_ byte: UInt8) -> String {
     let text = String(byte, radix: 16, uppercase: true)
     return byte < 16 ? "0" + text : text
 }

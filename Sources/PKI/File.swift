@@ -23,6 +23,11 @@ package enum File {
 
     package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
+    package static func isFolder(_ path: String) -> Bool {
+        var facts = stat()
+        return stat(path, &facts) == 0 && facts.st_mode & S_IFMT == S_IFDIR
+    }
+
     /// Writes beside the file and renames, so that nobody ever sees half a file or one with a wider mode.
     package static func write(_ bytes: [UInt8], to path: String, mode: UInt32) throws(PKIError) {
         var template = Array("\(path).XXXXXX".utf8CString)

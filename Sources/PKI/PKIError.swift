@@ -8,7 +8,27 @@ public enum PKIError: Error, Equatable, Sendable, CustomStringConvertible {
     case damagedCertificate(file: String, reason: String)
     case noKey(file: String)
     case encryptedKey(file: String)
+    case wrongPassphrase(file: String)
+    /// A source that was named gives nothing.
+    case noPassphrase(source: String)
+    case passphrasesDiffer
+    /// A request that does not say whether it is a server's or a client's.
+    case noPurpose(file: String)
+    case signedByAnother(file: String, authority: String)
+    case trustsSingle(file: String)
+    case notTrusted(name: String, path: String)
     case noRequest(file: String)
+    case noRevocationList(file: String)
+    case noBundle(file: String)
+    case nothingKnown(file: String)
+    case keyExists(file: String)
+    case readableKey(file: String)
+    case damagedRecord(file: String, line: Int)
+    case notAnAuthority(file: String)
+    case authorityExpired(file: String, notAfter: Int64)
+    case maySignNoRevocations(file: String)
+    /// A request that its own key has not signed: whoever sends it need not have that key.
+    case forgedRequest
     case mismatch(certificateFile: String, keyFile: String)
     /// The key belongs to a certificate in the file, but not to the first one.
     case notTheFirst(certificateFile: String, keyFile: String)
@@ -30,9 +50,43 @@ public enum PKIError: Error, Equatable, Sendable, CustomStringConvertible {
         case .noKey(let file):
             "\(file) holds no private key that can be read; it must be PEM with a line \"-----BEGIN PRIVATE KEY-----\" or similar."
         case .encryptedKey(let file):
-            "The private key in \(file) is encrypted; write it without a password: openssl pkey -in \(file) -out FILE."
+            "The private key in \(file) is encrypted, and no passphrase was given; name one of --passphrase-file, --passphrase-env and --passphrase-command, or write the key without one: openssl pkey -in \(file) -out FILE."
+        case .wrongPassphrase(let file):
+            "The passphrase does not open \(file); give the one that it was made with."
+        case .noPassphrase(let source):
+            "No passphrase comes from \(source); see that it is set, or that it works."
+        case .passphrasesDiffer:
+            "The two passphrases differ, or are empty; try again."
+        case .noPurpose(let file):
+            "\(file) does not say what the certificate is for; add --for server or --for client."
+        case .signedByAnother(let file, let authority):
+            "The certificate in \(file) was not signed by the authority in \(authority); name the one that did."
+        case .trustsSingle(let file):
+            "The certificate in \(file) is no authority's; name its authority's, or trust it alone with --single."
+        case .notTrusted(let name, let path):
+            "Nothing in \(path) is called \(name); see: ftpsgate cert trust list."
         case .noRequest(let file):
             "\(file) holds no certificate request that can be read."
+        case .noRevocationList(let file):
+            "\(file) holds no list of revoked certificates; it must be PEM with a line \"-----BEGIN X509 CRL-----\", or DER."
+        case .noBundle(let file):
+            "\(file) is no PKCS #12 bundle of a key and its certificate."
+        case .nothingKnown(let file):
+            "\(file) holds no certificate, key, request or list of revoked certificates that can be read."
+        case .keyExists(let file):
+            "\(file) is there already, and a lost key cannot be had back; choose another name, use it with --reuse-key, or overwrite it with --force."
+        case .readableKey(let file):
+            "\(file) can be read by everyone on this machine; protect it with: chmod 600 \(file)."
+        case .damagedRecord(let file, let line):
+            "Line \(line) of \(file) is not \"SERIAL SECONDS REASON\"; mend it or take it out."
+        case .notAnAuthority(let file):
+            "The certificate in \(file) may not sign others; make an authority with: ftpsgate cert authority NAME."
+        case .authorityExpired(let file, let notAfter):
+            "The authority's certificate in \(file) expired on \(dateText(notAfter)); make a new one with: ftpsgate cert authority NAME."
+        case .maySignNoRevocations(let file):
+            "The authority in \(file) may not sign lists of revoked certificates; use one whose key usage has cRLSign."
+        case .forgedRequest:
+            "The request is not signed by the key that it names; have its sender make it again."
         case .mismatch(let certificateFile, let keyFile):
             "The private key in \(keyFile) does not belong to the certificate in \(certificateFile)."
         case .notTheFirst(let certificateFile, let keyFile):
@@ -53,7 +107,7 @@ public enum PKIError: Error, Equatable, Sendable, CustomStringConvertible {
 }
 
 /// "2027-03-01 12:00:00 UTC" of seconds since 1970.
-package func dateText(_ seconds: Int64) -> String {
+public func dateText(_ seconds: Int64) -> String {
     var time = time_t(seconds)
     var parts = tm()
     gmtime_r(&time, &parts)

@@ -1,4 +1,5 @@
 import COpenSSL
+import Glibc
 
 /// A private key.
 ///
@@ -8,6 +9,7 @@ public final class PrivateKey: @unchecked Sendable {
     /// What keys can be made.
     public enum Kind: Hashable, Sendable {
         case p256
+        case p384
         case rsa(bits: Int)
         case ed25519
     }
@@ -23,7 +25,7 @@ public final class PrivateKey: @unchecked Sendable {
     public static func make(_ kind: Kind) throws(PKIError) -> PrivateKey {
         let name =
             switch kind {
-            case .p256: "EC"
+            case .p256, .p384: "EC"
             case .rsa: "RSA"
             case .ed25519: "ED25519"
             }
@@ -33,6 +35,7 @@ public final class PrivateKey: @unchecked Sendable {
         let isChosen =
             switch kind {
             case .p256: EVP_PKEY_CTX_set_group_name(context, "prime256v1")
+            case .p384: EVP_PKEY_CTX_set_group_name(context, "secp384r1")
             case .rsa(let bits): EVP_PKEY_CTX_set_rsa_keygen_bits(context, Int32(clamping: bits))
             case .ed25519: Int32(1)
             }
@@ -41,33 +44,52 @@ public final class PrivateKey: @unchecked Sendable {
         return PrivateKey(owning: pointer)
     }
 
-    /// The first private key in a PEM file.
-    public convenience init(file: String) throws(PKIError) {
-        try self.init(pem: try File.read(file), file: file)
+    /// The first private key in a file: PEM, or DER, encrypted or not.
+    /// - Parameter passphrase: asked where the key is encrypted.
+    public convenience init(file: String, passphrase: PassphraseSource? = nil) throws(PKIError) {
+        try self.init(bytes: try File.read(file), file: file, passphrase)
     }
 
-    /// `file` is the name that an error tells.
-    convenience init(pem: [UInt8], file: String) throws(PKIError) {
-        let bio = MemoryBIO(pem)
-        var wasAskedForPassword = false
+    /// - Parameter file: the name that an error tells.
+    convenience init(bytes: [UInt8], file: String, _ passphrase: PassphraseSource? = nil) throws(PKIError) {
+        let answer = Answer(file, passphrase)
+        let bio = MemoryBIO(bytes)
         ERR_clear_error()
-        let pointer = withUnsafeMutablePointer(to: &wasAskedForPassword) { flag in
-            PEM_read_bio_PrivateKey(
-                bio.pointer, nil,
-                { _, _, _, flag in
-                    flag?.assumingMemoryBound(to: Bool.self).pointee = true
-                    return -1
-                }, flag)
+        let context = Unmanaged.passUnretained(answer).toOpaque()
+        let pointer = withExtendedLifetime(answer) {
+            bytes.first == 0x30
+                ? Self.readDER(bytes, bio, context) : PEM_read_bio_PrivateKey(bio.pointer, nil, Answer.callback, context)
         }
         ERR_clear_error()
-        guard let pointer else { throw wasAskedForPassword ? .encryptedKey(file: file) : .noKey(file: file) }
-        self.init(owning: pointer)
+        if let pointer {
+            self.init(owning: pointer)
+            return
+        }
+        if let failure = answer.failure { throw failure }
+        guard answer.wasAsked else { throw .noKey(file: file) }
+        throw answer.given ? .wrongPassphrase(file: file) : .encryptedKey(file: file)
     }
 
-    /// PKCS #8 in PEM, without a password, mode 0600.
-    public func write(to path: String) throws(PKIError) {
+    private static func readDER(_ bytes: [UInt8], _ bio: MemoryBIO, _ context: UnsafeMutableRawPointer) -> OpaquePointer? {
+        let plain = bytes.withUnsafeBufferPointer { bytes in
+            var start = bytes.baseAddress
+            return d2i_AutoPrivateKey(nil, &start, bytes.count)
+        }
+        return plain ?? d2i_PKCS8PrivateKey_bio(bio.pointer, nil, Answer.callback, context)
+    }
+
+    /// PKCS #8 in PEM, mode 0600: readable by its owner alone from the moment it exists.
+    /// - Parameter passphrase: encrypts it (AES-256, the key derived from the passphrase with PBKDF2).
+    public func write(to path: String, passphrase: [UInt8]? = nil) throws(PKIError) {
         let bio = MemoryBIO()
-        guard PEM_write_bio_PKCS8PrivateKey(bio.pointer, pointer, nil, nil, 0, nil, nil) == 1 else { throw .fromLibrary() }
+        let written =
+            if var passphrase = passphrase?.map({ CChar(bitPattern: $0) }) {
+                PEM_write_bio_PKCS8PrivateKey(
+                    bio.pointer, pointer, EVP_aes_256_cbc(), &passphrase, Int32(passphrase.count), nil, nil)
+            } else {
+                PEM_write_bio_PKCS8PrivateKey(bio.pointer, pointer, nil, nil, 0, nil, nil)
+            }
+        guard written == 1 else { throw .fromLibrary() }
         try File.write(bio.bytes, to: path, mode: 0o600)
     }
 
@@ -79,6 +101,49 @@ public final class PrivateKey: @unchecked Sendable {
 
     public var bits: Int { Int(EVP_PKEY_get_bits(pointer)) }
 
+    /// "RSA 2048", "EC P-256", "ED25519".
+    public var text: String { keyText(pointer) }
+
+    /// Whether users of this machine other than the owner and the group can read the file.
+    public static func isReadableByEveryone(_ file: String) -> Bool {
+        var facts = stat()
+        return stat(file, &facts) == 0 && facts.st_mode & 0o004 != 0
+    }
+
     /// Ed25519 hashes for itself.
-    var digest: OpaquePointer? { algorithm == "ED25519" ? nil : EVP_sha256() }  // EVP_MD *
+    var digest: OpaquePointer? { algorithm == "ED25519" || algorithm == "ED448" ? nil : EVP_sha256() }  // EVP_MD *
+}
+
+/// One question for a passphrase, between OpenSSL's callback and the one who knows it.
+final class Answer {
+    private let file: String
+    private let source: PassphraseSource?
+    private(set) var wasAsked = false
+    private(set) var given = false
+    private(set) var failure: PKIError?
+
+    init(_ file: String, _ source: PassphraseSource?) {
+        self.file = file
+        self.source = source
+    }
+
+    static let callback: @convention(c) (UnsafeMutablePointer<CChar>?, Int32, Int32, UnsafeMutableRawPointer?) -> Int32 = {
+        buffer, size, _, context in
+        guard let buffer, let context else { return -1 }
+        return Unmanaged<Answer>.fromOpaque(context).takeUnretainedValue().fill(buffer, Int(size))
+    }
+
+    private func fill(_ buffer: UnsafeMutablePointer<CChar>, _ size: Int) -> Int32 {
+        wasAsked = true
+        do throws(PKIError) {
+            guard let bytes = try source?(file) else { return -1 }
+            guard bytes.count <= size else { throw .library("a passphrase has at most \(size) bytes") }
+            for (index, byte) in bytes.enumerated() { buffer[index] = CChar(bitPattern: byte) }
+            given = true
+            return Int32(bytes.count)
+        } catch {
+            failure = error
+            return -1
+        }
+    }
 }

@@ -55,6 +55,8 @@ public enum Process {
         return access(path, W_OK | X_OK) == 0
     }
 
+    public static func isWritableFolder(_ path: String) -> Bool { access("\(path)/.", W_OK | X_OK) == 0 }
+
     /// Whole lines on standard output, at once.
     public static func print(_ line: String) { write(1, line) }
 

@@ -15,6 +15,6 @@ struct FTPSGate: ParsableCommand {
             Every flag is also read from the environment (FTPSGATE_LISTEN for --listen) and from a file (--config).
             """,
         version: Version.text,
-        subcommands: [ServeCommand.self, CheckCommand.self, HealthcheckCommand.self],
+        subcommands: [ServeCommand.self, CheckCommand.self, CertCommand.self, HealthcheckCommand.self],
         defaultSubcommand: ServeCommand.self)
 }

@@ -16,6 +16,13 @@ enum StateDirectory {
         return paths
     }
 
+    /// The default trusted authorities database: in the first folder that is there, else in the first that could be made.
+    static func trusted(_ chosen: String?, environment: [String: String]) -> String {
+        let folders = candidates(chosen, environment: environment)
+        let folder = folders.first { Process.isWritableFolder($0) } ?? prepare(chosen, environment: environment) ?? folders[0]
+        return "\(folder)/trusted"
+    }
+
     /// The first that can be written to, made where it is missing; nil where there is none.
     static func prepare(_ chosen: String?, environment: [String: String]) -> String? {
         candidates(chosen, environment: environment).first { Process.prepareDirectory($0) }

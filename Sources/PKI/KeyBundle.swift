@@ -1,0 +1,80 @@
+import COpenSSL
+
+/// A private key with its certificate chain in one file (PKCS #12, `.p12` or `.pfx`), as FileZilla, WinSCP and Windows take it.
+public struct KeyBundle {
+    public let key: PrivateKey
+    /// The key's own certificate first.
+    public let chain: [Certificate]
+
+    public init(key: PrivateKey, chain: [Certificate]) {
+        self.key = key
+        self.chain = chain
+    }
+
+    /// Writes it, mode 0600.
+    /// - Parameters:
+    ///   - passphrase: protects it; may be empty, which protects nothing.
+    ///   - legacy: with the cipher that Windows before 2019 and other old programs read (3DES and SHA-1).
+    public func write(to path: String, name: String, passphrase: [UInt8], legacy: Bool = false) throws(PKIError) {
+        guard let leaf = chain.first, leaf.matches(key) else { throw .library("the key does not belong to the certificate") }
+        guard let others = OPENSSL_sk_new_null() else { throw .fromLibrary() }
+        let handles = chain.compactMap { try? X509Handle(der: $0.der) }
+        for handle in handles.dropFirst() { OPENSSL_sk_push(others, UnsafeRawPointer(handle.pointer)) }
+        defer { OPENSSL_sk_free(others) }
+        let cipher = legacy ? NID_pbe_WithSHA1And3_Key_TripleDES_CBC : 0
+        let password = passphrase.map { CChar(bitPattern: $0) } + [0]
+        guard
+            let bundle = PKCS12_create(
+                password, name, key.pointer, handles[0].pointer, others, cipher, cipher, 100_000, legacy ? -1 : 0, 0)
+        else { throw .fromLibrary() }
+        defer { PKCS12_free(bundle) }
+        if legacy {
+            guard PKCS12_set_mac(bundle, password, -1, nil, 0, 2048, EVP_sha1()) == 1 else { throw .fromLibrary() }
+        }
+        let bio = MemoryBIO()
+        guard i2d_PKCS12_bio(bio.pointer, bundle) == 1 else { throw .fromLibrary() }
+        try withExtendedLifetime(handles) { () throws(PKIError) in try File.write(bio.bytes, to: path, mode: 0o600) }
+    }
+
+    /// Whether a file looks like such a bundle.
+    public static func isOne(_ file: String) -> Bool {
+        guard let bytes = try? File.read(file), bytes.first == 0x30 else { return false }
+        defer { ERR_clear_error() }
+        guard let bundle = read(bytes) else { return false }
+        PKCS12_free(bundle)
+        return true
+    }
+
+    /// - Returns: a PKCS12 * of the caller's.
+    private static func read(_ bytes: [UInt8]) -> OpaquePointer? {
+        let bio = MemoryBIO(bytes)
+        return withExtendedLifetime(bio) { d2i_PKCS12_bio(bio.pointer, nil) }
+    }
+
+    public init(file: String, passphrase: PassphraseSource?) throws(PKIError) {
+        let bytes = try File.read(file)
+        ERR_clear_error()
+        defer { ERR_clear_error() }
+        guard let bundle = Self.read(bytes) else { throw .noBundle(file: file) }
+        defer { PKCS12_free(bundle) }
+        var password: [CChar] = [0]
+        if PKCS12_verify_mac(bundle, password, 0) != 1, PKCS12_verify_mac(bundle, nil, 0) != 1 {
+            guard let given = try passphrase?(file) else { throw .encryptedKey(file: file) }
+            password = given.map { CChar(bitPattern: $0) } + [0]
+            guard PKCS12_verify_mac(bundle, password, -1) == 1 else { throw .wrongPassphrase(file: file) }
+        }
+        var (keyPointer, certificate, others): (OpaquePointer?, OpaquePointer?, OpaquePointer?)
+        guard PKCS12_parse(bundle, password, &keyPointer, &certificate, &others) == 1 else { throw .fromLibrary() }
+        let key = keyPointer.map { PrivateKey(owning: $0) }
+        var chain = try certificate.map { (pointer) throws(PKIError) in [try Certificate(X509Handle(owning: pointer))] } ?? []
+        if let others {
+            for _ in 0..<max(0, OPENSSL_sk_num(others)) {
+                guard let next = OPENSSL_sk_shift(others) else { break }
+                chain.append(try Certificate(X509Handle(owning: OpaquePointer(next))))
+            }
+            OPENSSL_sk_free(others)
+        }
+        guard let key, !chain.isEmpty else { throw .noBundle(file: file) }
+        self.init(key: key, chain: chain)
+    }
+}
