@@ -106,9 +106,11 @@ extension Reply {
     }
     public static let dataNotResumed = Reply(522, "TLS session of the control connection must be resumed (client setting).")
     public static let dataCertificateDiffers = Reply(522, "The data connection came with another client certificate.")
-    public static let uploadTruncated = Reply(
-        426,
-        "Upload ended without TLS close_notify: treated as incomplete. (Operator: --upload-eof lenient accepts such clients.)")
+    private static let noCloseNotify = "Upload ended without TLS close_notify: treated as incomplete."
+    public static let uploadTruncated = Reply(426, "\(noCloseNotify) (Operator: --upload-eof lenient accepts such clients.)")
+    public static let uploadCut = Reply(426, "\(noCloseNotify) (The connection ended within a TLS record.)")
+    public static let uploadReset = Reply(426, "\(noCloseNotify) (The connection was reset.)")
+    public static let uploadResetInClear = Reply(426, "Upload ended with a reset connection: treated as incomplete.")
     public static let clientClosedData = Reply(426, "Data connection was closed by the client.")
     public static let dataStalled = Reply(426, "Data connection stalled: nothing moved for too long.")
     public static let backendDataRefused = Reply(425, "Backend refused the data connection.")

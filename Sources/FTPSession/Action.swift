@@ -77,8 +77,8 @@ public enum Note: Equatable, Sendable {
     /// A reply came while nothing was asked.
     case unaskedReply(code: Int)
     case backendNonsense
-    /// An upload was cut, yet the backend had said that it is complete.
-    case backendMayHaveKeptUpload
+    /// An upload was cut, yet the backend says that it is complete.
+    case backendMayHaveKeptUpload(bytes: Int)
     case transferEnded(TransferRecord)
 
     /// Why a command was not let through: one word for metrics and for the log's `reason`.

@@ -47,8 +47,14 @@ public enum DataFailure: Equatable, Sendable {
     case notResumed
     case foreignSession
     case certificateDiffers
-    /// The upload's end came without close_notify.
+    /// The upload's end came without close_notify, between two records: what `--upload-eof lenient` forgives.
     case uploadTruncated
+    /// The upload ended within a record.
+    case uploadCut
+    /// What came in an upload is no TLS, or was tampered with.
+    case tlsFailed(String)
+    /// The client reset the connection of an upload.
+    case uploadReset(wasProtected: Bool)
     /// The client closed or reset before it had everything.
     case clientClosedEarly
     case stalled
@@ -73,6 +79,9 @@ public enum DataFailure: Equatable, Sendable {
         case .foreignSession: "data_session_foreign"
         case .certificateDiffers: "data_certificate_differs"
         case .uploadTruncated: "upload_truncated"
+        case .uploadCut: "upload_cut"
+        case .tlsFailed: "data_tls_failed"
+        case .uploadReset: "upload_reset"
         case .clientClosedEarly: "client_closed_data"
         case .stalled: "data_timeout"
         case .backendRefused: "backend_data_refused"
@@ -82,12 +91,20 @@ public enum DataFailure: Equatable, Sendable {
         }
     }
 
+    /// The client has broken off an upload: what the backend has of it must not pass for the whole.
+    var isIncompleteUpload: Bool {
+        switch self {
+        case .uploadTruncated, .uploadCut, .uploadReset, .tlsFailed: true
+        default: false
+        }
+    }
+
     /// More for the log, where there is more to say.
     public var detail: String? {
         switch self {
         case .clientNeverConnected(let address): "\(address)"
         case .clientRefused(let address, let reason), .clientUnreachable(let address, let reason): "\(address): \(reason)"
-        case .handshakeFailed(let reason), .backendUnreachable(let reason): reason
+        case .handshakeFailed(let reason), .tlsFailed(let reason), .backendUnreachable(let reason): reason
         default: nil
         }
     }
@@ -104,6 +121,9 @@ public enum DataFailure: Equatable, Sendable {
         case .notResumed, .foreignSession: .dataNotResumed
         case .certificateDiffers: .dataCertificateDiffers
         case .uploadTruncated: .uploadTruncated
+        case .uploadCut: .uploadCut
+        case .tlsFailed(let reason): .dataHandshakeFailed(reason)
+        case .uploadReset(let wasProtected): wasProtected ? .uploadReset : .uploadResetInClear
         case .clientClosedEarly: .clientClosedData
         case .stalled: .dataStalled
         case .backendRefused: .backendDataRefused

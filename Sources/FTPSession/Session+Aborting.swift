@@ -2,12 +2,13 @@ import FTPProtocol
 
 /// ABOR and its kin while a transfer runs (PROTOCOL 5.4), and finding the backend's place in the conversation again.
 struct Aborting: Equatable {
-    /// The client sent the ABOR, and sees what the backend answers.
-    let passesReplies: Bool
+    /// What came of an upload that the client cut: the ABOR is ours then, and its answers are not for the client.
+    var cutAfterBytes: Int?
     /// What the first reply was; nil before it.
     var first: First?
     /// The transfer that ends with the first reply, where the log has not been told of it.
     var record: TransferRecord?
+    var passesReplies: Bool { cutAfterBytes == nil }
     enum First: Equatable {
         /// 4yz or 5yz: the transfer's; ABOR's own is to follow.
         case negative
@@ -50,7 +51,7 @@ extension Session {
         }
         send(command)
         if transfer.outcome == nil { actions.append(.endData(.abort)) }
-        var aborting = Aborting(passesReplies: true)
+        var aborting = Aborting()
         if transfer.finalReply != nil {
             // The backend is through with it and has said so; the client does not know.
             answer(transfer, .aborted)
@@ -84,6 +85,10 @@ extension Session {
         if var record = aborting.record.take() {
             record.code = reply.code
             actions.append(.note(.transferEnded(record)))
+        }
+        // 225 says that there was nothing to abort, and any other 2yz that the transfer is complete.
+        if let bytes = aborting.cutAfterBytes, reply.isPositiveCompletion, reply.code != 225 {
+            actions.append(.note(.backendMayHaveKeptUpload(bytes: bytes)))
         }
         actions += [.cancelTimer(.abortGrace), .endData(.abandonBackend)]
         aborting.first = reply.isNegative ? .negative : .positive

@@ -151,7 +151,7 @@ extension Session {
             return finish(transfer, reply)
         }
         if let reply = transfer.finalReply {
-            if failure == .uploadTruncated { actions.append(.note(.backendMayHaveKeptUpload)) }
+            if failure.isIncompleteUpload { actions.append(.note(.backendMayHaveKeptUpload(bytes: outcome.bytes))) }
             return finish(transfer, reply.isNegative && !failure.isAnsweredAtOnce ? reply : failure.reply)
         }
         guard failure.isAnsweredAtOnce else {
@@ -161,10 +161,10 @@ extension Session {
         answer(transfer, failure.reply)
         if readyBackend == nil {
             becomeIdle()
-        } else if failure == .uploadTruncated {
+        } else if failure.isIncompleteUpload {
             // Behind the reset it tells a backend that takes any end for the whole file to throw it away.
             send(Command(.abor))
-            beginAborting(Aborting(passesReplies: false))
+            beginAborting(Aborting(cutAfterBytes: outcome.bytes))
         } else {
             state = .discarding
             actions += [.cancelTimer(.reply), .setTimer(.afterFailure)]

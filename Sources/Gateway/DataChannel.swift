@@ -1,6 +1,7 @@
 import FTPProtocol
 import FTPSession
 import NetIO
+import TLS
 import Wire
 
 /// One transfer's two ends, from PASV to the last byte: made as the session asks, joined by a relay, and put away so that
@@ -16,8 +17,8 @@ final class DataChannel {
     /// The relay is through with the source; the end is on its way to the sink.
     private var isEnding = false
     private(set) var hasEnded = false
-    /// The client said in the middle of a download that it wants no more.
-    private var hasClientLeft = false
+    /// The receiving side has ended its own direction.
+    private var hasSinkEnded = false
     private var clock: (any NetIO.Timer)?
     private var lastProgress: Duration = .zero
     private var progressAtLastLook = 0
@@ -71,9 +72,17 @@ final class DataChannel {
 
     private func join() {
         guard let direction, relay == nil, !hasEnded, let client = client.stream, let backend = backend.stream else { return }
-        let isDownload = direction == .download
-        relay = Relay(from: isDownload ? backend : client, to: isDownload ? client : backend, staging: surroundings.staging) {
-            [unowned self] ending in isDownload ? downloadEnded(ending) : uploadEnded(ending)
+        switch direction {
+        case .download:
+            relay = Relay(from: backend, to: client, staging: surroundings.staging) { [unowned self] in downloadEnded($0) }
+        case .upload:
+            relay = Relay(
+                from: client, to: backend, staging: surroundings.staging,
+                onSourceEnd: { end in
+                    // The client waits for ours before it closes; the backend may take its time with the rest.
+                    if end == .closeNotify { client.sendCloseNotify() }
+                },
+                onEnd: { [unowned self] in uploadEnded($0) })
         }
         client.transport.onReady = { [unowned self] in pump() }
         backend.transport.onReady = { [unowned self] in pump() }
@@ -82,29 +91,45 @@ final class DataChannel {
 
     private func pump() {
         if isEnding { return finishEnding() }
-        if direction == .download { watchClient() }
+        direction == .download ? watchClient() : watchBackend()
         guard !hasEnded else { return }
         relay?.pump()
     }
 
-    /// During a download the client has nothing to say but that it is gone.
-    private func watchClient() {
-        guard let stream = client.stream, !hasClientLeft else { return }
-        while true {
+    /// What the receiving side says while it should be silent is dropped; that it is gone shows itself nowhere else while
+    /// there is nothing to send.
+    private func listenToSink(_ stream: Stream) -> Stream.End? {
+        for _ in 0..<Self.droppedReadsPerTurn {
             switch stream.read(into: surroundings.staging.plaintext, limit: Staging.smallestBatch) {
             case .bytes: continue
-            case .wouldBlock: return
-            case .end(.failed): return end(.failed(.clientClosedEarly, bytes: bytesMoved))
-            case .end(.fin):
-                // In the clear it may go on reading; if not, the next bytes meet a RST.
-                hasClientLeft = true
-                return
-            case .end:
-                hasClientLeft = true
-                relay?.refusesMore = true
-                return
+            case .wouldBlock: return nil
+            case .end(let end): return end
             }
         }
+        stream.transport.wake()
+        return nil
+    }
+
+    private static let droppedReadsPerTurn = 8
+
+    /// During a download the client has nothing to say but that it is gone.
+    private func watchClient() {
+        guard let stream = client.stream, !hasSinkEnded, let sinkEnd = listenToSink(stream) else { return }
+        hasSinkEnded = true
+        switch sinkEnd {
+        case .failed: end(.failed(.clientClosedEarly, bytes: bytesMoved))
+        // In the clear it may go on reading; if not, the next bytes meet a RST.
+        case .fin: break
+        default: relay?.refusesMore = true
+        }
+    }
+
+    /// During an upload the backend has nothing to say: a reset means that it wants no more. After its FIN it may go on
+    /// reading; if not, the next bytes meet a RST.
+    private func watchBackend() {
+        guard let stream = backend.stream, !hasSinkEnded, let sinkEnd = listenToSink(stream) else { return }
+        hasSinkEnded = true
+        if case .failed = sinkEnd { end(.failed(.backendBroke, bytes: bytesMoved)) }
     }
 
     // MARK: - The end of a download
@@ -133,7 +158,11 @@ final class DataChannel {
         case .sourceEnded(.truncated(atRecordBoundary: true)) where forgivesMissingCloseNotify:
             isEnding = true
             finishEnding()
-        case .sourceEnded: end(.failed(.uploadTruncated, bytes: bytesMoved))
+        case .sourceEnded(.truncated(let atRecordBoundary)):
+            end(.failed(atRecordBoundary ? .uploadTruncated : .uploadCut, bytes: bytesMoved))
+        case .sourceEnded(.failed(let error)):
+            guard case .transport = error else { return end(.failed(.tlsFailed("\(error)"), bytes: bytesMoved)) }
+            end(.failed(.uploadReset(wasProtected: client.stream?.tls != nil), bytes: bytesMoved))
         }
     }
 

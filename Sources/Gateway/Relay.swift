@@ -16,6 +16,7 @@ final class Relay {
     private let source: Stream
     private let sink: Stream
     private let staging: Staging
+    private let onSourceEnd: (Stream.End) -> Void
     private let onEnd: (Ending) -> Void
     private var batch = Staging.smallestBatch
     private var sourceEnd: Stream.End?
@@ -27,10 +28,15 @@ final class Relay {
     /// Bytes that one turn may move before others have theirs.
     private static let turnBudget = 1024 * 1024
 
-    init(from source: Stream, to sink: Stream, staging: Staging, onEnd: @escaping (Ending) -> Void) {
+    /// - Parameter onSourceEnd: is called as soon as nothing more comes, while bytes may still be on their way to the sink.
+    init(
+        from source: Stream, to sink: Stream, staging: Staging, onSourceEnd: @escaping (Stream.End) -> Void = { _ in },
+        onEnd: @escaping (Ending) -> Void
+    ) {
         self.source = source
         self.sink = sink
         self.staging = staging
+        self.onSourceEnd = onSourceEnd
         self.onEnd = onEnd
     }
 
@@ -53,7 +59,9 @@ final class Relay {
                 sink.write(UnsafeRawBufferPointer(rebasing: staging.plaintext[..<count]))
                 if count >= batch, !sink.hasUnsent { batch = min(Staging.largestBatch, batch * 2) }
             case .wouldBlock: return
-            case .end(let end): sourceEnd = end
+            case .end(let end):
+                sourceEnd = end
+                onSourceEnd(end)
             }
         }
     }

@@ -75,8 +75,8 @@ final class SessionLog {
             log.warning("backend.unasked_reply", ["id": .string(id), "code": .integer(code)])
         case .backendNonsense:
             log.warning("backend.not_a_reply", ["id": .string(id)])
-        case .backendMayHaveKeptUpload:
-            log.warning("backend.may_have_kept_upload", ["id": .string(id)])
+        case .backendMayHaveKeptUpload(let bytes):
+            log.warning("backend.may_have_kept_upload", ["id": .string(id), "bytes": .integer(bytes)])
         case .transferEnded(let record): transferEnded(record)
         }
     }

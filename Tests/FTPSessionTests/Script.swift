@@ -116,7 +116,7 @@ enum Script {
         case .unexpectedReply(let verb, let code): "unexpected reply \(code) to \(verb)"
         case .unaskedReply(let code): "unasked reply \(code)"
         case .backendNonsense: "backend nonsense"
-        case .backendMayHaveKeptUpload: "backend may have kept the upload"
+        case .backendMayHaveKeptUpload(let bytes): "backend may have kept the upload, \(bytes) bytes"
         case .transferEnded(let record): "transfer \(record.command.verb) \(record.code) \(text(record.outcome))"
         }
     }

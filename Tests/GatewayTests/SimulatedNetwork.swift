@@ -204,6 +204,9 @@ final class SimulatedEnd {
     var losesUnreadOnReset = false
     private(set) var wasReset = false
 
+    /// The other end was closed by its owner, in whichever way.
+    var isPeerGone: Bool { other?.isClosed ?? true }
+
     fileprivate init(_ network: SimulatedNetwork, local: SocketAddress, peer: SocketAddress) {
         self.network = network
         localAddress = local

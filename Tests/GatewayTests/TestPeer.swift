@@ -95,6 +95,11 @@ final class TestPeer {
         return received
     }
 
+    /// What came and was not taken.
+    var peek: [UInt8] { received }
+
+    func putBack(_ bytes: [UInt8]) { received = bytes + received }
+
     var hasUnsent: Bool { outboxStart < outbox.count }
     var isUp: Bool { tls?.isUp ?? true }
 

@@ -1,0 +1,82 @@
+import FTPSession
+import NetIO
+import Synchronization
+import TLS
+import Telemetry
+import Wire
+
+@testable import Gateway
+
+/// One worker of the gateway in a simulated network, with the backend behind it and its log in the test's hands.
+final class SimulatedGateway {
+    static let ip = IPAddress(192, 0, 2, 1)
+
+    let scene: Scene
+    let backend: SimulatedBackend
+    let surroundings: Surroundings
+    let explicit = SocketAddress(ip: SimulatedGateway.ip, port: 21)
+    let implicit = SocketAddress(ip: SimulatedGateway.ip, port: 990)
+    let log = CapturedLog()
+    private var acceptors: [any Acceptor] = []
+    private(set) var sessions: [ObjectIdentifier: ClientConnection] = [:]
+
+    /// - Parameter ports: the passive ones.
+    init(
+        _ scene: Scene, ports: ClosedRange<UInt16> = 50_000...50_009, context: TLSContext = TestContext.plain,
+        _ change: (inout GatewayConfiguration) -> Void = { _ in }
+    ) throws {
+        self.scene = scene
+        backend = try SimulatedBackend(scene)
+        var configuration = GatewayConfiguration(
+            listeners: [.init(mode: .explicit, host: Self.ip, port: 21), .init(mode: .implicit, host: Self.ip, port: 990)],
+            backends: [.init(host: "\(backend.host.ip)")], tls: context)
+        change(&configuration)
+        let host = scene.network.host(Self.ip)
+        surroundings = Surroundings(
+            configuration: configuration, scheduler: scene.world, network: host, random: scene.random, log: log.eventLog,
+            ownPorts: Set([21, 990] + Array(ports)))
+        for port in ports {
+            let acceptor = try host.listen(on: SocketAddress(ip: Self.ip, port: port)) { [unowned self] in
+                surroundings.passivePorts.accepted($0)
+            }
+            surroundings.passivePorts.add(acceptor)
+            acceptors.append(acceptor)
+        }
+        for (address, isImplicit) in [(explicit, false), (implicit, true)] {
+            acceptors.append(try host.listen(on: address) { [unowned self] in open($0, isImplicit: isImplicit) })
+        }
+    }
+
+    private func open(_ transport: any Transport, isImplicit: Bool) {
+        let channel = ControlChannel(transport, staging: surroundings.staging)
+        let session = ClientConnection(channel, isImplicit: isImplicit, surroundings) { [unowned self] session in
+            scene.world.later { [unowned self] in sessions[ObjectIdentifier(session)] = nil }
+        }
+        sessions[ObjectIdentifier(session)] = session
+        session.start()
+    }
+}
+
+/// The gateway's log, line by line.
+final class CapturedLog: Sendable {
+    private struct Line {
+        let event: String
+        let fields: String
+    }
+
+    private let lines = Mutex<[Line]>([])
+    var eventLog: EventLog {
+        EventLog(level: .info, format: .text) { [self] line in
+            // Time, level, event, fields.
+            let parts = line.dropLast().split(separator: " ", maxSplits: 3)
+            let fields = parts.count > 3 ? String(parts[3]) : ""
+            lines.withLock { $0.append(Line(event: String(parts[2]), fields: fields)) }
+        }
+    }
+
+    /// The fields of one event's lines.
+    func events(_ name: String) -> [String] { lines.withLock { $0.filter { $0.event == name }.map(\.fields) } }
+
+    /// The fields of the event's last line.
+    func last(_ name: String) -> String { lines.withLock { $0.last { $0.event == name }?.fields ?? "" } }
+}
