@@ -9,6 +9,7 @@
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
+#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
 #include <openssl/rand.h>
@@ -27,10 +28,12 @@ static inline int shim_SSL_CTX_add1_chain_cert(SSL_CTX *c, X509 *x) { return SSL
 static inline void shim_SSL_CTX_set1_verify_cert_store(SSL_CTX *c, X509_STORE *s) { SSL_CTX_set1_verify_cert_store(c, s); }
 static inline int shim_SSL_set_tlsext_host_name(SSL *s, const char *name) { return SSL_set_tlsext_host_name(s, name); }
 
-static inline void shim_SSL_CTX_set_tlsext_servername_callback(SSL_CTX *c, int (*callback)(SSL *, int *, void *)) { SSL_CTX_set_tlsext_servername_callback(c, callback); }
-static inline void shim_SSL_CTX_set_tlsext_servername_arg(SSL_CTX *c, void *argument) { SSL_CTX_set_tlsext_servername_arg(c, argument); }
+static inline void shim_SSL_CTX_set_tlsext_status_cb(SSL_CTX *c, int (*callback)(SSL *, void *)) { SSL_CTX_set_tlsext_status_cb(c, callback); }
+static inline void shim_SSL_set_tlsext_status_ocsp_resp(SSL *s, unsigned char *response, long count) { SSL_set_tlsext_status_ocsp_resp(s, response, count); }
 
 static const unsigned long shim_XN_FLAG_RFC2253 = XN_FLAG_RFC2253;
+
+static inline void shim_SSL_set_msg_callback_arg(SSL *s, void *argument) { SSL_set_msg_callback_arg(s, argument); }
 
 // Constants made by the macro SSL_OP_BIT.
 static const uint64_t shim_SSL_OP_NO_RENEGOTIATION = SSL_OP_NO_RENEGOTIATION;

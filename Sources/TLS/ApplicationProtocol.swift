@@ -1,7 +1,7 @@
 import COpenSSL
 
 /// ALPN (RFC 7301): a client that offers protocols and none of FTP's meant another server, and is turned away before it says a
-/// word (ALPACA, CVE-2021-3618). One that offers nothing is an FTP client like most.
+/// word (ALPACA, CVE-2021-3618), unless the operator lets it in. One that offers nothing is an FTP client like most.
 enum ApplicationProtocol {
     private static let control = ["ftp"]
     private static let data = ["ftp-data", "ftp"]
@@ -21,7 +21,8 @@ enum ApplicationProtocol {
                     outLength?.pointee = UInt8(name.utf8.count)
                     return SSL_TLSEXT_ERR_OK
                 }
-                return SSL_TLSEXT_ERR_ALERT_FATAL
+                let isStrict = ssl.flatMap { TLSConnection.of($0) }?.policy.requiresKnownProtocol ?? true
+                return isStrict ? SSL_TLSEXT_ERR_ALERT_FATAL : SSL_TLSEXT_ERR_NOACK
             }, nil)
     }
 

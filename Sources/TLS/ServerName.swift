@@ -1,19 +1,54 @@
 import COpenSSL
 
 /// The name that a client asks for leads to the identity that has it (RFC 6066 section 3).
+///
+/// It is looked at as soon as the ClientHello is there and before OpenSSL looks at tickets in it: a session of one name must
+/// not be resumed under another whose rules are stricter (CVE-2025-23419).
 enum ServerName {
-    /// - Parameter context: the TLSContext, which outlives the SSL_CTXs.
-    static func install(on pointers: [OpaquePointer], context: UnsafeMutableRawPointer) {
-        guard pointers.count > 1 else { return }
-        shim_SSL_CTX_set_tlsext_servername_arg(pointers[0], context)
-        shim_SSL_CTX_set_tlsext_servername_callback(pointers[0]) { ssl, _, context in
-            let owner = Unmanaged<TLSContext>.fromOpaque(context!).takeUnretainedValue()
-            if let ssl, let name = ServerName.asked(on: ssl), let pointer = owner.pointer(for: name) {
-                SSL_set_SSL_CTX(ssl, pointer)
-            }
-            // An unknown name gets the first identity: many clients ask for an address or a name of their own making.
-            return SSL_TLSEXT_ERR_OK
+    static func install(on context: OpaquePointer) {
+        SSL_CTX_set_client_hello_cb(
+            context,
+            { ssl, alert, _ in
+                guard let ssl, let connection = TLSConnection.of(ssl) else { return SSL_CLIENT_HELLO_ERROR }
+                let name = ServerName.offered(in: ssl)
+                if let name, let pointer = connection.context.pointer(for: name) {
+                    ServerName.use(pointer, for: ssl)
+                    return SSL_CLIENT_HELLO_SUCCESS
+                }
+                // Many clients ask for an address or a name of their own making: the first identity is for them.
+                guard connection.policy.requiresKnownName else { return SSL_CLIENT_HELLO_SUCCESS }
+                connection.refusal =
+                    name == nil ? "the client asks for no name" : "the client asks for a name that no certificate has"
+                alert?.pointee = SSL_AD_UNRECOGNIZED_NAME
+                return SSL_CLIENT_HELLO_ERROR
+            }, nil)
+    }
+
+    /// SSL_set_SSL_CTX takes over the certificates and little else.
+    private static func use(_ context: OpaquePointer, for ssl: OpaquePointer) {
+        SSL_set_SSL_CTX(ssl, context)
+        SSL_set_verify(ssl, SSL_CTX_get_verify_mode(context), SSL_CTX_get_verify_callback(context))
+        SSL_set_verify_depth(ssl, SSL_CTX_get_verify_depth(context))
+    }
+
+    /// The host name in the ClientHello's extension: a list of names, each behind its type and its length.
+    private static func offered(in ssl: OpaquePointer) -> String? {
+        var start: UnsafePointer<UInt8>?
+        var count = 0
+        guard SSL_client_hello_get0_ext(ssl, UInt32(TLSEXT_TYPE_server_name), &start, &count) == 1, let start else { return nil }
+        return hostName(in: UnsafeBufferPointer(start: start, count: count))
+    }
+
+    static func hostName(in list: some RandomAccessCollection<UInt8>) -> String? {
+        let list = Array(list)
+        guard list.count > 5, Int(list[0]) << 8 | Int(list[1]) == list.count - 2, list[2] == UInt8(TLSEXT_NAMETYPE_host_name)
+        else {
+            return nil
         }
+        let length = Int(list[3]) << 8 | Int(list[4])
+        guard length > 0, length <= 255, 5 + length <= list.count else { return nil }
+        let name = list[5..<5 + length]
+        return name.allSatisfy { (33...126).contains($0) } ? String(decoding: name, as: UTF8.self) : nil
     }
 
     static func asked(on ssl: OpaquePointer) -> String? {

@@ -57,7 +57,11 @@ public final class TLSConnection {
 
     let role: Role
     private let ssl: OpaquePointer  // SSL *
-    private let context: TLSContext
+    let context: TLSContext
+    var policy: TLSPolicy { context.policy }
+    /// Why a callback of ours ended the handshake.
+    var refusal: String?
+    private var keyAge = KeyAge()
     private unowned let transport: any RecordTransport
     private var boundary = RecordBoundary()
     private var transportFailure: Int32?
@@ -115,7 +119,14 @@ public final class TLSConnection {
     public func read(into buffer: UnsafeMutableRawBufferPointer) -> ReadStep {
         ERR_clear_error()
         let result = SSL_read(ssl, buffer.baseAddress, Int32(clamping: buffer.count))
-        if result > 0 { return .bytes(Int(result)) }
+        if result > 0 {
+            keyAge.received(Int(result))
+            return .bytes(Int(result))
+        }
+        if keyAge.isFlooded {
+            hasFailed = true
+            return .failed(.peerMisbehaved("the client changes keys without end"))
+        }
         switch outcome(result) {
         case .wantsRead: return .wantsRead
         case .wantsWrite: return .wantsWrite
@@ -130,8 +141,12 @@ public final class TLSConnection {
     /// One SSL_write: at most one record's payload is taken.
     public func write(_ bytes: UnsafeRawBufferPointer) -> WriteStep {
         ERR_clear_error()
+        if keyAge.mustChange(limit: policy.rekeyBytes), isTLS13 { SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED) }
         let result = SSL_write(ssl, bytes.baseAddress, Int32(clamping: bytes.count))
-        if result > 0 { return .bytes(Int(result)) }
+        if result > 0 {
+            keyAge.sent(Int(result))
+            return .bytes(Int(result))
+        }
         switch outcome(result) {
         case .wantsRead: return .wantsRead
         case .wantsWrite: return .wantsWrite
@@ -159,6 +174,11 @@ public final class TLSConnection {
         guard facts != nil, !hasFailed, isTLS13 else { return }
         ERR_clear_error()
         SSL_new_session_ticket(ssl)
+    }
+
+    /// OpenSSL has seen a handshake message of this type behind the handshake.
+    func receivedMessage(_ type: UInt8) {
+        if type == UInt8(SSL3_MT_KEY_UPDATE), facts != nil { keyAge.peerChanged() }
     }
 
     /// Bytes that OpenSSL has decrypted and nobody has read: no readiness will tell of them.
@@ -233,6 +253,7 @@ public final class TLSConnection {
         case SSL_R_CERTIFICATE_VERIFY_FAILED:
             return .certificateRejected(String(cString: X509_verify_cert_error_string(SSL_get_verify_result(ssl))))
         case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE: return .certificateRejected("the client sent none")
+        case SSL_R_CALLBACK_FAILED where refusal != nil: return .peerMisbehaved(refusal ?? text)
         case SSL_R_HTTP_REQUEST, SSL_R_HTTPS_PROXY_REQUEST: return .notTLS
         case SSL_R_WRONG_VERSION_NUMBER where facts == nil: return .notTLS
         default: return .peerMisbehaved(text)

@@ -24,6 +24,8 @@ public final class TLSContext: @unchecked Sendable {
 
     private var groups: [Group] = []
     let store: SessionStore
+    let policy: TLSPolicy
+    private let staples: [Staple]
 
     /// New connections begin with the first identity's; the name that the client asks for may lead to another.
     var pointer: OpaquePointer { groups[0].pointer }
@@ -35,6 +37,8 @@ public final class TLSContext: @unchecked Sendable {
     {
         precondition(!identities.isEmpty, "a TLS server needs an identity")
         self.store = store
+        self.policy = policy
+        staples = identities.compactMap(\.staple)
         let authorities = try policy.clientCertificate.authorities.map { (path) throws(TLSConfigurationError) in
             try ClientAuthorities(path: path)
         }
@@ -43,8 +47,7 @@ public final class TLSContext: @unchecked Sendable {
             group.identities.append(identity)
             try group.use(identity)
         }
-        let context = Unmanaged.passUnretained(self).toOpaque()
-        ServerName.install(on: groups.map(\.pointer), context: context)
+        ServerName.install(on: pointer)
     }
 
     private func group(
@@ -62,6 +65,9 @@ public final class TLSContext: @unchecked Sendable {
         return group
     }
 
+    /// What to staple to the certificate that this connection shows.
+    func staple(for certificate: OpaquePointer) -> Staple? { staples.first { $0.isFor(certificate) } }
+
     /// The SSL_CTX for a name, nil where none has it: a whole name wins over a wildcard.
     func pointer(for name: String) -> OpaquePointer? {
         let name = name.lowercased()
@@ -77,11 +83,14 @@ extension TLSContext.Group {
         guard shim_SSL_CTX_set_min_proto_version(pointer, policy.minimumVersion.number) == 1,
             shim_SSL_CTX_set_max_proto_version(pointer, policy.maximumVersion.number) == 1
         else { throw .fromLibrary("TLS versions cannot be set") }
-        guard SSL_CTX_set_cipher_list(pointer, policy.ciphers) == 1 else { throw .fromLibrary("TLS 1.2 ciphers cannot be set") }
-        guard SSL_CTX_set_ciphersuites(pointer, policy.ciphersuites) == 1 else {
-            throw .fromLibrary("TLS 1.3 ciphers cannot be set")
+        let recommended = TLSPolicy.recommendedCiphers + (policy.isLegacy ? ":" + TLSPolicy.legacyCiphers : "")
+        guard SSL_CTX_set_cipher_list(pointer, policy.ciphers ?? recommended) == 1 else {
+            throw .unknown("--tls-ciphers", policy.ciphers, "openssl ciphers -v")
         }
-        guard shim_SSL_CTX_set1_groups_list(pointer, policy.groups) == 1 else { throw .fromLibrary("TLS groups cannot be set") }
+        guard SSL_CTX_set_ciphersuites(pointer, policy.ciphersuites ?? TLSPolicy.recommendedCiphersuites) == 1 else {
+            throw .unknown("--tls-ciphersuites", policy.ciphersuites, "openssl ciphers -s -tls1_3")
+        }
+        try chooseGroups(policy.groups)
         shim_SSL_CTX_set_dh_auto(pointer)
         SSL_CTX_set_options(pointer, shim_SSL_OP_NO_RENEGOTIATION | shim_SSL_OP_NO_COMPRESSION)
         // A FIN without close_notify must be seen for what it is: OpenSSL's configuration file could hide it.
@@ -98,6 +107,21 @@ extension TLSContext.Group {
         SSL_CTX_set_session_id_context(pointer, name, UInt32(name.count))
         Tickets.install(on: pointer)
         ApplicationProtocol.install(on: pointer)
+        Stapling.install(on: pointer)
+        KeyAge.watch(pointer)
+    }
+
+    private func chooseGroups(_ groups: String?) throws(TLSConfigurationError) {
+        if let groups {
+            guard shim_SSL_CTX_set1_groups_list(pointer, groups) == 1 else {
+                throw .unknown("--tls-groups", groups, "openssl ecparam -list_curves")
+            }
+        } else if shim_SSL_CTX_set1_groups_list(pointer, TLSPolicy.postQuantumGroups) != 1 {
+            ERR_clear_error()
+            guard shim_SSL_CTX_set1_groups_list(pointer, TLSPolicy.recommendedGroups) == 1 else {
+                throw .fromLibrary("TLS groups cannot be set")
+            }
+        }
     }
 
     fileprivate func use(_ identity: TLSIdentity) throws(TLSConfigurationError) {
@@ -125,6 +149,8 @@ extension TLSContext.Group {
 extension TLSVersion {
     var number: Int32 {
         switch self {
+        case .tls10: TLS1_VERSION
+        case .tls11: TLS1_1_VERSION
         case .tls12: TLS1_2_VERSION
         case .tls13: TLS1_3_VERSION
         }
@@ -132,6 +158,11 @@ extension TLSVersion {
 }
 
 extension TLSConfigurationError {
+    static func unknown(_ flag: String, _ value: String?, _ command: String) -> TLSConfigurationError {
+        ERR_clear_error()
+        return TLSConfigurationError("\(flag): OpenSSL knows nothing in \"\(value ?? "")\"; see what there is with: \(command).")
+    }
+
     static func fromLibrary(_ problem: String) -> TLSConfigurationError {
         TLSConfigurationError("\(problem): \(OpenSSLErrors.drain()).")
     }

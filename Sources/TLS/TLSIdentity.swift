@@ -6,6 +6,7 @@ public struct TLSIdentity: Sendable {
     public let chain: [Certificate]
     public let certificateFile: String
     let key: PrivateKey
+    let staple: Staple?
 
     public var leaf: Certificate { chain[0] }
 
@@ -25,6 +26,7 @@ public struct TLSIdentity: Sendable {
         } catch {
             throw TLSConfigurationError(error.description)
         }
+        staple = try Staple(beside: certificateFile, for: chain[0], issuer: chain.count > 1 ? chain[1] : nil)
     }
 
     /// An identity that lives in memory alone.
@@ -32,6 +34,7 @@ public struct TLSIdentity: Sendable {
         chain = [identity.certificate]
         key = identity.key
         certificateFile = "the certificate in memory"
+        staple = nil
     }
 
     /// Whether clients that ask for this name (RFC 6066 section 3) are meant; a leading "*." stands for one label.

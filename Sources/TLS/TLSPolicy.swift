@@ -1,7 +1,14 @@
 /// Versions by their names in the RFCs.
 public enum TLSVersion: String, Sendable, CaseIterable, Comparable {
+    /// For `TLSPolicy.isLegacy` alone.
+    case tls10 = "1.0"
+    /// For `TLSPolicy.isLegacy` alone.
+    case tls11 = "1.1"
     case tls12 = "1.2"
     case tls13 = "1.3"
+
+    /// Those that are safe.
+    public static let allCases: [TLSVersion] = [.tls12, .tls13]
 
     public static func < (left: TLSVersion, right: TLSVersion) -> Bool { left.rawValue < right.rawValue }
 }
@@ -26,15 +33,38 @@ public struct TLSPolicy: Sendable, Equatable {
 
     public var minimumVersion = TLSVersion.tls12
     public var maximumVersion = TLSVersion.tls13
-    /// TLS 1.2, in OpenSSL's notation.
-    public var ciphers = [
+    /// Of TLS 1.2 and older, in OpenSSL's notation; nil for the recommendation.
+    public var ciphers: String?
+    /// Of TLS 1.3; nil for the recommendation.
+    public var ciphersuites: String?
+    /// Of the key exchange; nil for the recommendation, with a post-quantum group in front where OpenSSL has one.
+    public var groups: String?
+    /// TLS 1.0 and 1.1, RSA key exchange and CBC ciphers for clients that know nothing better (`--tls-legacy`): readable by
+    /// whoever gets the key one day, and open to known attacks.
+    public var isLegacy = false
+    /// A client that asks for no name, or for one that no certificate has, is turned away (`--sni-strict`).
+    public var requiresKnownName = false
+    /// A client that offers protocols and none of FTP's is turned away (`--alpn-strict`).
+    public var requiresKnownProtocol = true
+    /// Bytes sent after which TLS 1.3 changes its keys (`--rekey-bytes`); 0: never.
+    public var rekeyBytes = 64 << 30
+
+    /// Mozilla's "intermediate" recommendation.
+    static let recommendedCiphers = [
         "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384",
         "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-CHACHA20-POLY1305",
         "DHE-RSA-AES128-GCM-SHA256", "DHE-RSA-AES256-GCM-SHA384", "DHE-RSA-CHACHA20-POLY1305",
     ].joined(separator: ":")
-    /// TLS 1.3.
-    public var ciphersuites = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
-    public var groups = "X25519:prime256v1:secp384r1"
+    /// What follows for clients that know none of these. Their signatures with SHA-1 need OpenSSL's lowest security level.
+    static let legacyCiphers = [
+        "ECDHE-ECDSA-AES128-SHA256", "ECDHE-RSA-AES128-SHA256", "ECDHE-ECDSA-AES128-SHA", "ECDHE-RSA-AES128-SHA",
+        "ECDHE-ECDSA-AES256-SHA", "ECDHE-RSA-AES256-SHA", "AES128-GCM-SHA256", "AES256-GCM-SHA384", "AES128-SHA256",
+        "AES256-SHA256", "AES128-SHA", "AES256-SHA", "@SECLEVEL=0",
+    ].joined(separator: ":")
+    static let recommendedCiphersuites = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+    static let recommendedGroups = "X25519:prime256v1:secp384r1"
+    /// OpenSSL 3.5 has it, earlier ones do not.
+    static let postQuantumGroups = "X25519MLKEM768:" + recommendedGroups
     /// How long a session can be resumed. As long as the longest control connection: data connections resume its session. At
     /// most 7 days (RFC 8446 section 4.6.1).
     public var sessionLifetime: Duration = .seconds(24 * 3600)

@@ -13,6 +13,9 @@ struct Choices {
     /// `--cert` and `--key`, in pairs.
     var identities: [(certificate: String, key: String)] = []
     var tls = TLSPolicy()
+    var ticketKeysFile: String?
+    var ticketSecretFile: String?
+    var ticketRotation: Duration = .seconds(12 * 3600)
     var session = SessionPolicy()
     var passivePorts = GatewayConfiguration.PassivePorts.range(PortRange(lower: 50000, upper: 50999)!)
     var passiveAddress = GatewayConfiguration.PassiveAddress()
@@ -89,6 +92,7 @@ struct Choices {
                 "give each --cert its --key: one more --\(fewer)")
         }
         identities = Array(zip(certificates, keys))
+        readTLSPolicy(&reader)
         let choice = reader.one("client-cert", write: "one of off, request, require") {
             ["off", "request", "require"].contains($0) ? $0 : nil
         }
@@ -103,6 +107,36 @@ struct Choices {
         if let requirement = reader.choice("control-tls", SessionPolicy.Requirement.self) { session.controlTLS = requirement }
         if let requirement = reader.choice("data-tls", SessionPolicy.Requirement.self) { session.dataTLS = requirement }
         if let wanted = reader.yesOrNo("allow-ccc") { session.allowCCC = wanted }
+    }
+
+    private mutating func readTLSPolicy(_ reader: inout SettingsReader) {
+        if let wanted = reader.yesOrNo("tls-legacy") { tls.isLegacy = wanted }
+        if tls.isLegacy { tls.minimumVersion = .tls10 }
+        if let version = reader.choice("tls-min", TLSVersion.self) { tls.minimumVersion = version }
+        if let version = reader.choice("tls-max", TLSVersion.self) { tls.maximumVersion = version }
+        if tls.minimumVersion < .tls12 || tls.maximumVersion < .tls12, !tls.isLegacy {
+            reader.report(
+                tls.minimumVersion < .tls12 ? "tls-min" : "tls-max", "versions before 1.2 are not safe",
+                "write 1.2 or 1.3, or add --tls-legacy if old clients leave no choice")
+        } else if tls.minimumVersion > tls.maximumVersion {
+            reader.report("tls-min", "it is newer than --tls-max", "choose a range that holds a version")
+        }
+        let text: (String) -> String? = { $0.isEmpty ? nil : $0 }
+        tls.ciphers = reader.one("tls-ciphers", write: "a list in OpenSSL's notation", text)
+        tls.ciphersuites = reader.one("tls-ciphersuites", write: "a list in OpenSSL's notation", text)
+        tls.groups = reader.one("tls-groups", write: "a list in OpenSSL's notation", text)
+        if let wanted = reader.yesOrNo("sni-strict") { tls.requiresKnownName = wanted }
+        if let wanted = reader.yesOrNo("alpn-strict") { tls.requiresKnownProtocol = wanted }
+        if let size = reader.size("rekey-bytes") { tls.rekeyBytes = size }
+        ticketKeysFile = reader.one("ticket-keys", write: "a file", text)
+        ticketSecretFile = reader.one("ticket-secret-file", write: "a file", text)
+        if ticketKeysFile != nil, ticketSecretFile != nil {
+            reader.report("ticket-secret-file", "there is --ticket-keys as well", "use one of them")
+        }
+        if let interval = reader.duration("ticket-rotation") {
+            ticketRotation = interval
+            if interval < .seconds(60) { reader.report("ticket-rotation", "too short", "write a minute or more, such as 12h") }
+        }
     }
 
     private mutating func readData(_ reader: inout SettingsReader) {
@@ -194,7 +228,8 @@ struct Choices {
 
     /// Files and folders whose contents count, besides the self-signed certificate's.
     var files: [String] {
-        identities.flatMap { [$0.certificate, $0.key] } + [tls.clientCertificate.authorities].compactMap { $0 }
+        identities.flatMap { [$0.certificate, $0.key, $0.certificate + ".ocsp"] }
+            + [tls.clientCertificate.authorities, ticketKeysFile, ticketSecretFile].compactMap { $0 }
     }
 
     /// With the certificates read.

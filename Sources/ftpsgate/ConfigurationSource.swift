@@ -8,7 +8,8 @@ import Telemetry
 final class ConfigurationSource: Sendable {
     private let flags: Flags
     private let environment: [String: String]
-    private let store = SessionStore()
+    /// Made with the first configuration, and kept.
+    private let store = Mutex<SessionStore?>(nil)
     /// What the files said when they were last read.
     private let digest = Mutex(0)
 
@@ -28,7 +29,9 @@ final class ConfigurationSource: Sendable {
     }
 
     private func read() throws(ConfigurationProblems) -> LoadedConfiguration {
-        try LoadedConfiguration(flags, environment: environment, makesFiles: true, store: store)
+        let loaded = try LoadedConfiguration(flags, environment: environment, makesFiles: true, store: store.withLock { $0 })
+        store.withLock { $0 = loaded.store }
+        return loaded
     }
 
     /// - Parameter first: what the gateway starts with.

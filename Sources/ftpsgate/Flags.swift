@@ -51,11 +51,53 @@ struct BackendFlags: ParsableArguments, Sendable {
 struct TLSFlags: ParsableArguments, Sendable {
     @Option(
         help: ArgumentHelp(
-            "Certificate chain, PEM; repeatable, each with its --key. Default: a self-signed one is made and kept.",
+            "Certificate chain, PEM; repeatable, each with its --key. An OCSP response in FILE.ocsp is stapled. Default: a self-signed one is made and kept.",
             valueName: "file"))
     var cert: [String] = []
     @Option(help: ArgumentHelp("Private key, PEM; in the order of the --cert flags.", valueName: "file"))
     var key: [String] = []
+    @Option(help: ArgumentHelp("The oldest TLS version that is spoken: 1.2, 1.3. Default: 1.2.", valueName: "version"))
+    var tlsMin: String?
+    @Option(help: ArgumentHelp("The newest TLS version that is spoken: 1.2, 1.3. Default: 1.3.", valueName: "version"))
+    var tlsMax: String?
+    @Option(
+        help: ArgumentHelp("Ciphers of TLS 1.2, in OpenSSL's notation. Default: Mozilla's intermediate.", valueName: "list"))
+    var tlsCiphers: String?
+    @Option(
+        help: ArgumentHelp("Ciphers of TLS 1.3, in OpenSSL's notation. Default: Mozilla's intermediate.", valueName: "list"))
+    var tlsCiphersuites: String?
+    @Option(
+        help: ArgumentHelp(
+            "Groups of the key exchange, in OpenSSL's notation. Default: Mozilla's intermediate, with X25519MLKEM768 in front where OpenSSL has it.",
+            valueName: "list"))
+    var tlsGroups: String?
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Also TLS 1.0, 1.1 and old ciphers without forward secrecy, for clients that know nothing better. Not safe.")
+    var tlsLegacy: Bool?
+    @Flag(inversion: .prefixedNo, help: "Turn away clients that ask for no name, or for one that no certificate has.")
+    var sniStrict: Bool?
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Turn away clients that offer protocols (ALPN) and none of FTP's. Default: yes.")
+    var alpnStrict: Bool?
+    @Option(
+        help: ArgumentHelp(
+            "Keys of session tickets, one of 80 bytes a line in base64, oldest first: for several gateways behind one address.",
+            valueName: "file"))
+    var ticketKeys: String?
+    @Option(
+        help: ArgumentHelp(
+            "A secret of at least 32 bytes from which several gateways derive the same keys of session tickets.",
+            valueName: "file"))
+    var ticketSecretFile: String?
+    @Option(help: ArgumentHelp("For how long a key encrypts session tickets. Default: 12h.", valueName: "duration"))
+    var ticketRotation: String?
+    @Option(
+        help: ArgumentHelp(
+            "Change TLS 1.3's keys after sending so much on one connection, such as 64GiB; 0: never. Default: 64GiB.",
+            valueName: "size"))
+    var rekeyBytes: String?
     @Option(help: ArgumentHelp("Certificates of clients: off, request, require. Default: off.", valueName: "choice"))
     var clientCert: String?
     @Option(help: ArgumentHelp("The trusted authorities: a PEM file, or a folder of .crt files.", valueName: "path"))

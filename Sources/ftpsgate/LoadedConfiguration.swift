@@ -21,9 +21,12 @@ struct LoadedConfiguration {
         }
     }
 
+    /// The sessions that can be resumed.
+    let store: SessionStore
+
     /// - Parameter store: the running gateway's, so that its sessions can be resumed after a reload.
     init(
-        _ flags: Flags, environment: [String: String], makesFiles: Bool, store: SessionStore = SessionStore()
+        _ flags: Flags, environment: [String: String], makesFiles: Bool, store: SessionStore? = nil
     ) throws(ConfigurationProblems) {
         let settings = Settings(flags: flags, environment: environment)
         var reader = SettingsReader(settings)
@@ -33,8 +36,15 @@ struct LoadedConfiguration {
         do throws(ConfigurationProblems) {
             identities = try Identities(choices, environment: environment, makesFiles: makesFiles && problems.isEmpty)
             do throws(TLSConfigurationError) {
+                let source = try choices.ticketKeySource()
+                let store =
+                    store
+                    ?? SessionStore(
+                        ticketKeys: TicketKeys(source, rotation: choices.ticketRotation, lifetime: choices.tls.sessionLifetime))
                 let context = try TLSContext(policy: choices.tls, identities: identities.identities, store: store)
                 gateway = choices.configuration(context)
+                self.store = store
+                if problems.isEmpty { store.ticketKeys.use(source) }
             } catch {
                 throw ConfigurationProblems([ConfigurationProblem("TLS", "", sentence: error.description)])
             }
@@ -44,5 +54,13 @@ struct LoadedConfiguration {
         }
         guard problems.isEmpty else { throw ConfigurationProblems(problems) }
         files = choices.files + identities.files + [settings.file].compactMap { $0 }
+    }
+}
+
+extension Choices {
+    fileprivate func ticketKeySource() throws(TLSConfigurationError) -> TicketKeys.Source {
+        if let ticketKeysFile { return try .keys(file: ticketKeysFile) }
+        if let ticketSecretFile { return try .secret(file: ticketSecretFile) }
+        return .random
     }
 }

@@ -27,6 +27,12 @@ struct ServeCommand: ParsableCommand {
                 ["variables": .string(loaded.ignoredVariables.joined(separator: " ")), "message": "No flag has such a name."])
         }
         loaded.identities.report(to: log)
+        if loaded.choices.tls.isLegacy {
+            log.warning(
+                "tls.legacy",
+                ["message": "TLS 1.0, 1.1 and ciphers without forward secrecy are on; take --tls-legacy away as soon as you can."]
+            )
+        }
         var gateway = loaded.gateway
         do throws(ConfigurationProblems) {
             gateway.listeners = try ActivatedListeners.resolve(gateway.listeners, log)

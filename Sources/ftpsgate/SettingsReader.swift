@@ -76,8 +76,27 @@ struct SettingsReader {
         }
     }
 
+    mutating func size(_ name: String) -> Int? {
+        one(name, write: "a number of bytes, such as 65536, 64KiB, 1MiB or 64GiB") { SizeText.parse($0) }
+    }
+
     mutating func duration(_ name: String) -> Duration? {
         one(name, write: "a duration of at most 365 days, such as 500ms, 30s, 5m or 24h") { DurationText.parse($0) }
+    }
+}
+
+/// "0", "65536", "64KiB", "1MiB", "64GiB".
+enum SizeText {
+    static func parse(_ text: String) -> Int? {
+        for (unit, shift) in [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40), ("", 0)] where text.hasSuffix(unit) {
+            let digits = text.dropLast(unit.count)
+            guard (1...18).contains(digits.utf8.count), digits.utf8.allSatisfy({ (48...57).contains($0) }),
+                let count = Int(digits),
+                count <= Int.max >> (shift + 1)
+            else { return nil }
+            return count << shift
+        }
+        return nil
     }
 }
 

@@ -1,0 +1,55 @@
+import COpenSSL
+import Glibc
+import PKI
+
+/// An authority's word that a certificate is not revoked (RFC 6960), kept beside it as FILE.ocsp and shown to clients that ask.
+struct Staple: Sendable {
+    let response: [UInt8]
+    private let certificate: [UInt8]
+    /// Seconds since 1970; nil where the response names no end.
+    let nextUpdate: Int64?
+
+    /// - Returns: nil where there is no such file.
+    /// - Throws: when the file says something else than that this certificate is good.
+    init?(beside certificateFile: String, for certificate: Certificate, issuer: Certificate?) throws(TLSConfigurationError) {
+        let file = certificateFile + ".ocsp"
+        guard File.exists(file) else { return nil }
+        do throws(PKIError) {
+            response = try File.read(file)
+        } catch {
+            throw TLSConfigurationError("\(error)")
+        }
+        self.certificate = certificate.der
+        guard let issuer else {
+            throw TLSConfigurationError(
+                "\(file): \(certificateFile) must hold the issuer's certificate too, or the response cannot be judged.")
+        }
+        switch OCSPResponse.verdict(response, certificate: certificate, issuer: issuer) {
+        case .good(let until): nextUpdate = until
+        case .bad(let reason): throw TLSConfigurationError("\(file): \(reason); fetch a new one, or remove the file.")
+        }
+    }
+
+    func isFor(_ shown: OpaquePointer) -> Bool {
+        guard let handle = try? X509Handle(der: certificate) else { return false }
+        return X509_cmp(handle.pointer, shown) == 0
+    }
+
+    /// An old word is worse than none: some clients refuse it.
+    var isFresh: Bool { nextUpdate.map { $0 > Int64(time(nil)) } ?? true }
+}
+
+/// Hands out what is stapled (RFC 6066 section 8).
+enum Stapling {
+    static func install(on context: OpaquePointer) {
+        shim_SSL_CTX_set_tlsext_status_cb(context) { ssl, _ in
+            guard let ssl, let connection = TLSConnection.of(ssl), let shown = SSL_get_certificate(ssl),
+                let staple = connection.context.staple(for: shown), staple.isFresh
+            else { return SSL_TLSEXT_ERR_NOACK }
+            // OpenSSL frees it.
+            guard let copy = CRYPTO_memdup(staple.response, staple.response.count, #file, 0) else { return SSL_TLSEXT_ERR_NOACK }
+            shim_SSL_set_tlsext_status_ocsp_resp(ssl, copy.assumingMemoryBound(to: UInt8.self), staple.response.count)
+            return SSL_TLSEXT_ERR_OK
+        }
+    }
+}
