@@ -202,7 +202,7 @@ final class ClientConnection {
             client.flush()
             client.stream.sendCloseNotify()
             phase = .endingTLS
-        case .issueTicket: client.stream.tls?.queueTicket()
+        case .issueTicket: client.issueTicket()
 
         case .connectBackend: connectBackend()
         case .sendToBackend(let command): backend?.say(command.line + [13, 10])
@@ -327,8 +327,8 @@ final class ClientConnection {
         if case .clientReset = reason {
             client.stream.transport.close()
         } else {
-            client.flush()
-            if wasSecured { client.stream.sendCloseNotify() }
+            client.flush(moreFollows: wasSecured)
+            if wasSecured { client.stream.sendCloseNotify(isLast: true) }
             surroundings.linger(client.stream)
         }
         journal.closed(reason)

@@ -1,4 +1,5 @@
 import NetIO
+import TLS
 
 /// A control connection of either side: bytes in, and replies or commands out, several in one write.
 final class ControlChannel {
@@ -11,9 +12,12 @@ final class ControlChannel {
     let stream: Stream
     private let staging: Staging
     private var outbox: [UInt8] = []
+    private var needsTicket = false
 
     /// What one read brings at most: commands and replies are short.
     private static let readSize = 16 * 1024
+    /// An idle session keeps room for a usual reply, and no more.
+    private static let keptCapacity = 256
 
     init(_ transport: any Transport, staging: Staging) {
         stream = Stream(transport, staging: staging)
@@ -34,13 +38,21 @@ final class ControlChannel {
     /// Forgets what was queued and not yet sent.
     func fallSilent() { outbox = [] }
 
-    func flush() {
+    /// Has a fresh ticket travel with what is said next.
+    func issueTicket() { needsTicket = true }
+
+    /// - Parameter moreFollows: a close_notify comes at once, and is to travel with it.
+    func flush(moreFollows: Bool = false) {
         if outbox.isEmpty {
             if stream.hasUnsent { stream.flush() }
-        } else {
-            stream.write(outbox)
-            outbox = []
+            return
         }
+        if needsTicket {
+            needsTicket = false
+            stream.tls?.queueTicket()
+        }
+        outbox.withUnsafeBytes { stream.write($0, moreFollows: moreFollows) }
+        outbox.removeAll(keepingCapacity: outbox.capacity <= Self.keptCapacity)
     }
 
     /// Bytes that the peer has not taken yet.

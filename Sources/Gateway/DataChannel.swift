@@ -14,6 +14,7 @@ final class DataChannel {
     private let onEvent: (Event) -> Void
     private var direction: Direction?
     private var relay: Relay?
+    private var isPumpDue = false
     /// The relay is through with the source; the end is on its way to the sink.
     private var isEnding = false
     private(set) var hasEnded = false
@@ -74,7 +75,11 @@ final class DataChannel {
         guard let direction, relay == nil, !hasEnded, let client = client.stream, let backend = backend.stream else { return }
         switch direction {
         case .download:
-            relay = Relay(from: backend, to: client, staging: surroundings.staging) { [unowned self] in downloadEnded($0) }
+            relay = Relay(
+                from: backend, to: client, staging: surroundings.staging,
+                // The end is said before the backend's reply passes: clients take the reply for the last word.
+                onSourceEnd: { end in if end == .fin { client.sendCloseNotify(isLast: true) } },
+                onEnd: { [unowned self] in downloadEnded($0) })
         case .upload:
             relay = Relay(
                 from: client, to: backend, staging: surroundings.staging,
@@ -84,9 +89,21 @@ final class DataChannel {
                 },
                 onEnd: { [unowned self] in uploadEnded($0) })
         }
-        client.transport.onReady = { [unowned self] in pump() }
-        backend.transport.onReady = { [unowned self] in pump() }
+        client.transport.onReady = { [unowned self] in pumpSoon() }
+        backend.transport.onReady = { [unowned self] in pumpSoon() }
         pump()
+    }
+
+    /// Commands come before bulk: a transfer that never blocks must not hold up other sessions, nor its own ABOR.
+    private func pumpSoon() {
+        guard bytesMoved > Self.bulk else { return pump() }
+        guard !isPumpDue else { return }
+        isPumpDue = true
+        surroundings.scheduler.afterOthers { [weak self] in
+            guard let self else { return }
+            isPumpDue = false
+            if !hasEnded { pump() }
+        }
     }
 
     private func pump() {
@@ -111,6 +128,8 @@ final class DataChannel {
     }
 
     private static let droppedReadsPerTurn = 8
+    /// What has moved more bytes than this can wait a millisecond.
+    private static let bulk = 1024 * 1024
 
     /// During a download the client has nothing to say but that it is gone.
     private func watchClient() {
@@ -138,8 +157,6 @@ final class DataChannel {
         switch ending {
         case .sinkFailed: end(.failed(.clientClosedEarly, bytes: bytesMoved))
         case .sourceEnded(.fin):
-            // The end is said before the backend's reply passes: clients take the reply for the last word.
-            client.stream?.sendCloseNotify()
             isEnding = true
             finishEnding()
         case .sourceEnded: end(.failed(.backendBroke, bytes: bytesMoved))

@@ -4,8 +4,9 @@ import NetIO
 /// Moves one transfer's bytes from one stream to the other, in batches, and says how it ended.
 ///
 /// Nothing is kept in here: a batch goes from the source through the worker's staging area into the sink, and what the sink's
-/// connection does not take waits in the sink; then the source is not read. So each direction holds one batch at most, and a
-/// batch shrinks where the sink is slow.
+/// connection does not take waits in the sink; then the source is not read. So each direction holds one batch at most. A batch
+/// grows where the sink takes several whole ones in a row, so that a reader that is slow from the start meets small ones, and
+/// shrinks where the sink is slow or the worker's buffers are used up.
 final class Relay {
     enum Ending: Equatable {
         /// The source ended, and the sink's connection has taken every byte.
@@ -19,6 +20,8 @@ final class Relay {
     private let onSourceEnd: (Stream.End) -> Void
     private let onEnd: (Ending) -> Void
     private var batch = Staging.smallestBatch
+    /// Whole batches that the sink took since the last change.
+    private var taken = 0
     private var sourceEnd: Stream.End?
     private var isOver = false
     /// The sink's peer has said that it is leaving: more bytes would not arrive.
@@ -27,8 +30,11 @@ final class Relay {
 
     /// Bytes that one turn may move before others have theirs.
     private static let turnBudget = 1024 * 1024
+    /// Batches of one size before they grow.
+    private static let batchesBeforeGrowth = 4
 
-    /// - Parameter onSourceEnd: is called as soon as nothing more comes, while bytes may still be on their way to the sink.
+    /// - Parameter onSourceEnd: is called as soon as nothing more comes, while bytes may still be on their way to the sink:
+    ///   what is to travel with the last of them is written now.
     init(
         from source: Stream, to sink: Stream, staging: Staging, onSourceEnd: @escaping (Stream.End) -> Void = { _ in },
         onEnd: @escaping (Ending) -> Void
@@ -44,26 +50,51 @@ final class Relay {
     func pump() {
         var budget = Self.turnBudget
         while !isOver {
-            guard sink.flush() else {
-                if sink.sendFailure != nil { finish(.sinkFailed) }
-                batch = max(Staging.smallestBatch, batch / 2)
+            if sink.hasUnsent || sourceEnd != nil, !sink.flush(), sink.sendFailure == nil {
+                shrink()
                 return
             }
+            if sink.sendFailure != nil { return finish(.sinkFailed) }
             if let sourceEnd { return finish(.sourceEnded(sourceEnd)) }
-            guard budget > 0 else { return source.transport.wake() }
-            switch source.read(into: staging.plaintext, limit: batch) {
+            guard budget > 0 else {
+                sink.flush()
+                return source.transport.wake()
+            }
+            let limit = staging.pool.isExhausted ? Staging.smallestBatch : batch
+            switch source.read(into: staging.plaintext, limit: limit) {
             case .bytes where refusesMore: return finish(.sinkFailed)
             case .bytes(let count):
                 bytesMoved += count
                 budget -= count
-                sink.write(UnsafeRawBufferPointer(rebasing: staging.plaintext[..<count]))
-                if count >= batch, !sink.hasUnsent { batch = min(Staging.largestBatch, batch * 2) }
-            case .wouldBlock: return
+                pass(UnsafeRawBufferPointer(rebasing: staging.plaintext[..<count]), isShort: count < limit)
+                if count >= batch, !sink.hasUnsent { grow() }
+            case .wouldBlock:
+                sink.flush()
+                if sink.sendFailure != nil { finish(.sinkFailed) }
+                return
             case .end(let end):
                 sourceEnd = end
                 onSourceEnd(end)
             }
         }
+    }
+
+    /// Behind a short read often comes nothing but the end: its close_notify, or its FIN, is to travel with these bytes. A clear
+    /// source makes no records meanwhile.
+    private func pass(_ bytes: UnsafeRawBufferPointer, isShort: Bool) {
+        sink.write(bytes, moreFollows: sink.tls == nil ? source.hasEnded : isShort && source.tls == nil)
+    }
+
+    private func grow() {
+        taken += 1
+        guard taken >= Self.batchesBeforeGrowth else { return }
+        taken = 0
+        batch = min(Staging.largestBatch, batch * 2)
+    }
+
+    private func shrink() {
+        taken = 0
+        batch = max(Staging.smallestBatch, batch / 2)
     }
 
     private func finish(_ ending: Ending) {

@@ -9,10 +9,12 @@ final class Staging {
     let plaintext = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 64)
     /// Records made by OpenSSL, before they are sent.
     let outgoing = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 64)
+    /// For what connections keep.
+    let pool = BufferPool()
 
     /// Holds the largest batch, and a record's overhead for each of its records.
     static let size = largestBatch + 64 * 1024
-    static let largestBatch = 256 * 1024
+    static let largestBatch = 512 * 1024
     static let smallestBatch = 32 * 1024
     /// A TLS record's payload (RFC 8446 section 5.1).
     static let recordSize = 16 * 1024

@@ -4,8 +4,8 @@ import Wire
 
 /// One connection's bytes, clear or encrypted behind the same verbs.
 ///
-/// `read` makes one receive and hands out everything that it brought; `write` takes everything and makes one send. What cannot
-/// be sent now is kept, so the one who writes looks at `hasUnsent` before making more. OpenSSL reads and writes through this
+/// `read` makes one receive and hands out everything that it brought; `write` takes everything and makes one send, unless more
+/// is to join it. What cannot be sent now is kept, so the one who writes looks at `hasUnsent` before making more. OpenSSL reads and writes through this
 /// type (`RecordTransport`) and never sees the socket.
 final class Stream: RecordTransport {
     enum Read: Equatable {
@@ -31,12 +31,10 @@ final class Stream: RecordTransport {
     /// Received, and in the staging area until the operation ends.
     private var staged = 0..<0
     /// Received in an earlier operation and not used up by it.
-    private var stash: [UInt8] = []
-    private var stashStart = 0
+    private var stash: KeptBytes
     /// To be sent, before anything new.
-    private var unsent: [UInt8] = []
-    private var unsentStart = 0
-    /// Records in the staging area that this operation has made.
+    private var unsent: KeptBytes
+    /// Records in the staging area that were made and not yet sent.
     private var madeCount = 0
     private var receivesLeft = 0
     private var receiveLimit = 0
@@ -49,6 +47,8 @@ final class Stream: RecordTransport {
     init(_ transport: any Transport, staging: Staging) {
         self.transport = transport
         self.staging = staging
+        stash = KeptBytes(staging.pool)
+        unsent = KeptBytes(staging.pool)
     }
 
     // MARK: - TLS
@@ -74,18 +74,20 @@ final class Stream: RecordTransport {
         return step
     }
 
-    func sendCloseNotify() {
+    /// - Parameter isLast: FIN follows at once, and travels with it.
+    func sendCloseNotify(isLast: Bool = false) {
         _ = tls?.sendCloseNotify()
+        sendMade(moreFollows: isLast)
         endOperation()
     }
 
     /// The first byte that is here, or in the kernel, and that nobody has asked for yet. Takes such bytes in.
     func firstUnreadByte() -> UInt8? {
-        if stashStart < stash.count { return stash[stashStart] }
+        if let first = stash.bytes.first { return first }
         guard case .bytes(let count) = transport.receive(into: staging.incoming) else { return nil }
         staged = 0..<count
         stashLeftover()
-        return stash[stashStart]
+        return stash.bytes.first
     }
 
     // MARK: - Reading
@@ -116,7 +118,7 @@ final class Stream: RecordTransport {
     }
 
     private func readClear(into buffer: UnsafeMutableRawBufferPointer, limit: Int) -> Read {
-        if stashStart < stash.count { return .bytes(takeStash(into: buffer)) }
+        if !stash.isEmpty { return .bytes(takeStash(into: buffer)) }
         switch transport.receive(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(limit, buffer.count)])) {
         case .bytes(let count):
             receivedCount += count
@@ -134,53 +136,59 @@ final class Stream: RecordTransport {
 
     // MARK: - Writing
 
-    var hasUnsent: Bool { unsentStart < unsent.count }
-    var unsentCount: Int { unsent.count - unsentStart }
+    /// Bytes that the connection did not take: nothing more should be made before they are gone.
+    var hasUnsent: Bool { !unsent.isEmpty }
+    var unsentCount: Int { unsent.count }
+    /// The peer's bytes have ended, and all of them have been read.
+    var hasEnded: Bool { lastEnd != nil }
 
     /// Takes all of `bytes`; what the connection does not take now is kept for `flush`.
-    func write(_ bytes: UnsafeRawBufferPointer) {
+    ///
+    /// - Parameter moreFollows: another write, a close_notify or a FIN comes at once and is to travel with this. Records then
+    ///   wait in the staging area: no other stream may make any before `flush`.
+    func write(_ bytes: UnsafeRawBufferPointer, moreFollows: Bool = false) {
         guard sendFailure == nil, !bytes.isEmpty else { return }
-        if let tls {
-            var rest = bytes
-            while !rest.isEmpty {
-                guard case .bytes(let count) = tls.write(rest) else {
-                    // Records always find room here: nothing but a broken connection stops them.
-                    sendFailure = sendFailure ?? SystemError.brokenPipe
-                    break
-                }
-                rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+        guard let tls else { return sendOrKeep(bytes, moreFollows: moreFollows) }
+        var rest = bytes
+        while !rest.isEmpty {
+            guard case .bytes(let count) = tls.write(rest) else {
+                // Records always find room here: nothing but a broken connection stops them.
+                sendFailure = sendFailure ?? SystemError.brokenPipe
+                break
             }
-            endOperation()
-        } else {
-            sendOrKeep(bytes)
+            rest = UnsafeRawBufferPointer(rebasing: rest[count...])
         }
+        if !moreFollows { endOperation() }
     }
 
     func write(_ bytes: [UInt8]) {
         bytes.withUnsafeBytes { write($0) }
     }
 
-    /// Sends what was kept. True when nothing is left.
+    /// Sends what waits and what was kept. True when nothing is left.
     @discardableResult
     func flush() -> Bool {
-        while hasUnsent, sendFailure == nil {
-            let result = unsent.withUnsafeBytes { transport.send(UnsafeRawBufferPointer(rebasing: $0[unsentStart...])) }
-            switch result {
-            case .bytes(let count): unsentStart += count
+        sendMade()
+        return sendKept()
+    }
+
+    private func sendKept() -> Bool {
+        while !unsent.isEmpty, sendFailure == nil {
+            switch transport.send(unsent.bytes) {
+            case .bytes(let count): unsent.drop(count)
             case .wouldBlock, .endOfStream: return false
             case .failed(let errno): sendFailure = errno
             }
         }
-        unsent = []
-        unsentStart = 0
+        if sendFailure != nil { unsent.clear() }
         return sendFailure == nil
     }
 
-    private func sendOrKeep(_ bytes: UnsafeRawBufferPointer) {
+    private func sendOrKeep(_ bytes: UnsafeRawBufferPointer, moreFollows: Bool = false) {
         var rest = bytes
-        if flush() {
+        if sendKept() {
             while !rest.isEmpty {
-                let result = transport.send(rest)
+                let result = transport.send(rest, moreFollows: moreFollows)
                 if case .bytes(let count) = result {
                     rest = UnsafeRawBufferPointer(rebasing: rest[count...])
                     continue
@@ -189,13 +197,13 @@ final class Stream: RecordTransport {
                 break
             }
         }
-        if sendFailure == nil, !rest.isEmpty { unsent.append(contentsOf: rest) }
+        if sendFailure == nil { unsent.append(rest) }
     }
 
     // MARK: - What OpenSSL calls
 
     func readRecords(into buffer: UnsafeMutableRawBufferPointer) -> RecordIO {
-        if stashStart < stash.count { return .bytes(takeStash(into: buffer)) }
+        if !stash.isEmpty { return .bytes(takeStash(into: buffer)) }
         if staged.isEmpty {
             guard receivesLeft > 0 else { return .wouldBlock }
             receivesLeft -= 1
@@ -245,28 +253,23 @@ final class Stream: RecordTransport {
         stashLeftover()
     }
 
-    private func sendMade() {
+    private func sendMade(moreFollows: Bool = false) {
         guard madeCount > 0 else { return }
         let made = UnsafeRawBufferPointer(rebasing: staging.outgoing[..<madeCount])
         madeCount = 0
-        sendOrKeep(made)
+        sendOrKeep(made, moreFollows: moreFollows)
     }
 
     private func stashLeftover() {
         guard !staged.isEmpty else { return }
-        stash = Array(stash[stashStart...]) + Array(staging.incoming[staged])
-        stashStart = 0
+        stash.append(UnsafeRawBufferPointer(rebasing: staging.incoming[staged]))
         staged = 0..<0
     }
 
     private func takeStash(into buffer: UnsafeMutableRawBufferPointer) -> Int {
-        let count = min(buffer.count, stash.count - stashStart)
-        stash.withUnsafeBytes { buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[stashStart..<stashStart + count])) }
-        stashStart += count
-        if stashStart == stash.count {
-            stash = []
-            stashStart = 0
-        }
+        let count = min(buffer.count, stash.count)
+        buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: stash.bytes[..<count]))
+        stash.drop(count)
         return count
     }
 }

@@ -6,40 +6,60 @@ import Glibc
 /// Everything that hangs on a loop is used on the loop's thread only; others reach it through a `Mailbox`.
 public final class EventLoop: Scheduler {
     let base: OpaquePointer  // event_base *
+    /// What is to happen in the next turn, in this order.
     private var postponed: [() -> Void] = []
-    private var postponedEvent: OpaquePointer?  // event *
+    /// Work that moves much, first come first.
+    private var bulk: [() -> Void] = []
+    private var isStopped = false
+
+    /// What bulk work has of a turn, at least; more where the rest of the turn took longer.
+    private static let bulkShare: Duration = .milliseconds(1)
 
     public init() throws(SystemError) {
         let config = event_config_new()
         defer { event_config_free(config) }
         event_config_set_flag(config, Int32(EVENT_BASE_FLAG_NOLOCK.rawValue))
-        // Without this a relay that re-activates itself keeps the loop from ever polling again: timers, accepts and ABOR
-        // would wait until the transfer is over.
-        event_config_set_max_dispatch_interval(config, nil, 16, 0)
         guard let base = event_base_new_with_config(config) else { throw SystemError("event loop") }
         self.base = base
-        postponedEvent = event_new(
-            base, -1, 0,
-            { _, _, context in
-                let loop = Unmanaged<EventLoop>.fromOpaque(context!).takeUnretainedValue()
-                let jobs = loop.postponed
-                loop.postponed = []
-                for job in jobs { job() }
-            }, Unmanaged.passUnretained(self).toOpaque())
     }
 
-    deinit {
-        if let postponedEvent { event_free(postponedEvent) }
-        event_base_free(base)
-    }
+    deinit { event_base_free(base) }
 
     /// Runs until `stop`.
+    ///
+    /// A turn is: all that is ready, then what was postponed, then bulk work for about as long as the rest took. So timers,
+    /// accepts and ABOR wait for a millisecond of bulk work, however many relays are busy; and bulk work has half of the time,
+    /// however many commands there are. Nothing activates a libevent event by hand: libevent would never poll again.
     public func run() {
-        event_base_loop(base, EVLOOP_NO_EXIT_ON_EMPTY)
+        isStopped = false
+        while !isStopped {
+            let began = now
+            let hasWork = !postponed.isEmpty || !bulk.isEmpty
+            event_base_loop(base, EVLOOP_NO_EXIT_ON_EMPTY | EVLOOP_ONCE | (hasWork ? EVLOOP_NONBLOCK : 0))
+            let jobs = postponed
+            postponed = []
+            for job in jobs { job() }
+            guard !bulk.isEmpty else { continue }
+            let polled = now
+            // Without work the loop has slept: that is no measure.
+            runBulk(until: polled + max(Self.bulkShare, hasWork ? polled - began : .zero))
+        }
+    }
+
+    private func runBulk(until deadline: Duration) {
+        var done = 0
+        while done < bulk.count, !isStopped {
+            let job = bulk[done]
+            done += 1
+            job()
+            if now >= deadline { break }
+        }
+        bulk.removeFirst(done)
     }
 
     /// Ends `run` after the current callback.
     public func stop() {
+        isStopped = true
         event_base_loopbreak(base)
     }
 
@@ -53,8 +73,7 @@ public final class EventLoop: Scheduler {
         LoopTimer(loop: self, onFire)
     }
 
-    public func later(_ body: @escaping () -> Void) {
-        postponed.append(body)
-        if postponed.count == 1 { event_active(postponedEvent, 0, 0) }
-    }
+    public func later(_ body: @escaping () -> Void) { postponed.append(body) }
+
+    public func afterOthers(_ body: @escaping () -> Void) { bulk.append(body) }
 }

@@ -22,6 +22,8 @@ public protocol Transport: AnyObject {
     var onReady: (() -> Void)? { get set }
     func receive(into buffer: UnsafeMutableRawBufferPointer) -> IOResult
     func send(_ bytes: UnsafeRawBufferPointer) -> IOResult
+    /// - Parameter moreFollows: another send, or `finishWriting`, comes at once: the last segment may wait for it.
+    func send(_ bytes: UnsafeRawBufferPointer, moreFollows: Bool) -> IOResult
     /// Sends FIN; reading goes on.
     func finishWriting()
     /// Has `onReady` called in a later turn of the loop, after others had theirs.
@@ -30,6 +32,10 @@ public protocol Transport: AnyObject {
     func close()
     /// Ends the connection with RST: the peer must not take what it has for the whole.
     func reset()
+}
+
+extension Transport {
+    public func send(_ bytes: UnsafeRawBufferPointer, moreFollows: Bool) -> IOResult { send(bytes) }
 }
 
 /// One timer; restarting replaces the earlier deadline.
@@ -45,6 +51,12 @@ public protocol Scheduler: AnyObject {
     func makeTimer(_ onFire: @escaping () -> Void) -> any Timer
     /// Runs `body` in a later turn of the loop, outside of every callback that is running now.
     func later(_ body: @escaping () -> Void)
+    /// Runs `body` once others have been served: work that moves much, and comes again soon.
+    func afterOthers(_ body: @escaping () -> Void)
+}
+
+extension Scheduler {
+    public func afterOthers(_ body: @escaping () -> Void) { later(body) }
 }
 
 /// What an attempt to connect came to.

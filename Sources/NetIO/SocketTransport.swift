@@ -51,11 +51,14 @@ public final class SocketTransport: Transport {
         }
     }
 
-    public func send(_ bytes: UnsafeRawBufferPointer) -> IOResult {
+    public func send(_ bytes: UnsafeRawBufferPointer) -> IOResult { send(bytes, moreFollows: false) }
+
+    public func send(_ bytes: UnsafeRawBufferPointer, moreFollows: Bool) -> IOResult {
         guard descriptor >= 0 else { return .failed(errno: EBADF) }
         guard isWritable else { return .wouldBlock }
         while true {
-            let count = Glibc.send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
+            let count = Glibc.send(
+                descriptor, bytes.baseAddress, bytes.count, Int32(moreFollows ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL))
             if count >= 0 { return .bytes(count) }
             switch errno {
             case EINTR: continue

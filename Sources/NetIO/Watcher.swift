@@ -14,11 +14,14 @@ public final class Watcher {
     public enum Trigger: Sendable { case edge, level }
 
     private var event: OpaquePointer?  // event *
+    private let loop: EventLoop
     private let onReady: (Readiness) -> Void
+    private var isAwake = false
 
     public init(
         descriptor: Int32, loop: EventLoop, trigger: Trigger, _ interest: Readiness, _ onReady: @escaping (Readiness) -> Void
     ) {
+        self.loop = loop
         self.onReady = onReady
         let what = interest.rawValue | Int16(EV_PERSIST) | (trigger == .edge ? Int16(EV_ET) : 0)
         event = event_new(
@@ -34,7 +37,13 @@ public final class Watcher {
 
     /// Has the callback run in a later turn, with nothing ready.
     public func wake() {
-        event_active(event, 0, 0)
+        guard !isAwake else { return }
+        isAwake = true
+        loop.later { [weak self] in
+            guard let self else { return }
+            isAwake = false
+            onReady([])
+        }
     }
 
     public func pause() { event_del(event) }
