@@ -3,6 +3,7 @@ import FTPProtocol
 import FTPSession
 import Gateway
 import System
+import TLS
 import Testing
 import Wire
 
@@ -79,6 +80,23 @@ private let backend = ["--backend", "192.0.2.9"]
 
     @Test(arguments: ["", "5", "s", "-1s", "1.5s", "1 s", "366d", "99999999999999999999s", "+1s", "1S"])
     func otherTextsAreNoDurations(text: String) { #expect(DurationText.parse(text) == nil) }
+
+    @Test(arguments: [
+        ("0", 0), ("65536", 65_536), ("64KiB", 65_536), ("1MiB", 1_048_576), ("64GiB", 64 << 30), ("1TiB", 1 << 40),
+    ])
+    func sizesHaveUnits(text: String, size: Int) { #expect(SizeText.parse(text) == size) }
+
+    @Test(arguments: ["", "KiB", "1KB", "1 KiB", "-1", "1.5MiB", "99999999TiB", "9999999999999999999"])
+    func otherTextsAreNoSizes(text: String) { #expect(SizeText.parse(text) == nil) }
+
+    @Test func theLegacyProfileOpensOldVersions() throws {
+        let (choices, problems, _) = try judge(backend + ["--tls-legacy"])
+        #expect(problems.isEmpty)
+        #expect(choices.tls.isLegacy && choices.tls.minimumVersion == .tls10)
+        let (newer, none, _) = try judge(backend + ["--tls-legacy", "--tls-min", "1.1"])
+        #expect(none.isEmpty)
+        #expect(newer.tls.minimumVersion == .tls11)
+    }
 
     @Test func passivePortsAreARangeOnePortOrTheKernelsChoice() {
         #expect(GatewayConfiguration.PassivePorts("50000-50010") == .range(PortRange(lower: 50000, upper: 50010)!))
@@ -220,7 +238,13 @@ private let backend = ["--backend", "192.0.2.9"]
         (["--reply-timeout", "1y"], "--reply-timeout 1y"),
         (["--max-sessions-per-address", "1.5"], "--max-sessions-per-address 1.5"),
         (["--listen", "2121", "--listen-implicit", "2121"], "--listen 2121"),
-        (["--listen", "50000"], "--listen 50000"),
+        (["--listen", "50000"], "--listen 50000"), (["--tls-min", "1.1"], "--tls-min 1.1"),
+        (["--tls-max", "1.0"], "--tls-max 1.0"),
+        (["--tls-min", "1.3", "--tls-max", "1.2"], "--tls-min 1.3"),
+        (["--rekey-bytes", "lots"], "--rekey-bytes lots"), (["--ticket-rotation", "1s"], "--ticket-rotation 1s"),
+        (["--ticket-keys", "a", "--ticket-secret-file", "b"], "--ticket-secret-file b"),
+        (["--admin", "everywhere"], "--admin everywhere"),
+        (["--reload-interval", "often"], "--reload-interval often"),
     ])
     func aMistakeNamesItsFlagItsValueAndTheRemedy(arguments: [String], beginning: String) throws {
         // ArgumentParser takes "-5s" for a flag: a value like that is joined to its own.

@@ -120,7 +120,8 @@ def start_gateway(scratch, identity, _used):
 
     def start(backend, *flags, identity=identity, **options):
         """backend: anything with an `address`, or the flag's value."""
-        folder = scratch / f"gateway-{len(started)}"
+        # One that did not start has left a folder as well.
+        folder = scratch / f"gateway-{len(list(scratch.glob('gateway-*')))}"
         folder.mkdir()
         address = backend if isinstance(backend, str) else backend.address
         gateway = Gateway(folder, address, *flags, identity=identity, **options)

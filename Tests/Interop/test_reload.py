@@ -175,9 +175,7 @@ def test_many_reloads_under_load_cost_nothing(backends, start_gateway, two_ident
         for path, text in zip((first.certificate, first.key), pairs[number % 2], strict=True):
             Path(path).write_bytes(text)
         gateway.signal(signal.SIGHUP)
-        wait_until(
-            lambda n=number: len(gateway.events("reload.done")) + len(gateway.events("reload.failed")) > n, 10, "a reload"
-        )
+        wait_until(lambda n=number: len(gateway.events("reload.done")) + len(gateway.events("reload.failed")) > n, 10, "a reload")
         if number % 10 == 9:
             assert transfer().is_resumed
         if number == 9:
