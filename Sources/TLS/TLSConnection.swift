@@ -111,9 +111,15 @@ public final class TLSConnection {
         case .closeNotify, .endOfStream:
             hasFailed = true
             return .failed(.disconnected)
-        case .failed(let error): return .failed(error)
+        case .failed(let error):
+            if error == .notTLS { Self.noTLSAlert.withUnsafeBytes { _ = writeRecords($0) } }
+            return .failed(error)
         }
     }
+
+    /// Fatal, protocol_version. OpenSSL says nothing to what does not look like TLS; but a client that speaks in the clear to an
+    /// implicit port waits for a greeting, and is to learn that none will come.
+    private static let noTLSAlert: [UInt8] = [0x15, 3, 1, 0, 2, 2, 70]
 
     /// One SSL_read: at most one record's payload.
     public func read(into buffer: UnsafeMutableRawBufferPointer) -> ReadStep {

@@ -47,6 +47,7 @@ import Testing
         let talk = Conversation(try makeContext())
         talk.pipe.toServer = Array(text.utf8)
         #expect(talk.server.handshake() == .failed(.notTLS))
+        #expect(talk.pipe.toClient == [0x15, 3, 1, 0, 2, 2, 70], "an alert, fatal")
     }
 
     @Test func aClientThatLeavesInTheHandshakeIsToldFromOneThatBreaksIt() throws {
