@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
+import pycurl
 from backends import Backend
 from gateway import LOOPBACK, Gateway
 from raw_client import tls_context
@@ -81,8 +82,9 @@ class Curl:
     name = "curl"
 
     def can(self, route):
-        # curl sends EPSV over IPv6, and PASV only where it is told to; likewise EPRT and PORT.
-        return route.family == 4 or route.setup in ("EPSV", "EPRT")
+        # curl sends EPSV over IPv6, and PASV only where it is told to. Debian's, 7.88, never starts TLS on an active data
+        # connection (a regression of 7.87, mended in 8.0): active mode is left to NewerCurl.
+        return route.is_passive and (route.family == 4 or route.setup == "EPSV")
 
     def arguments(self, route, *more, is_verbose=False):
         arguments = ["curl", "--silent", "--show-error", "--max-time", TIMEOUT, "--globoff", "--ssl-reqd"]
@@ -123,6 +125,64 @@ class Curl:
         return self.run(route, "--list-only").decode("utf-8", "surrogateescape").splitlines()
 
 
+class NewerCurl:
+    """libcurl of a later version than Debian's, as a Python package brings it."""
+
+    name = "libcurl"
+
+    def can(self, route):
+        return route.family == 4 or route.setup in ("EPSV", "EPRT")
+
+    def _perform(self, route, name, **options):
+        received = io.BytesIO()
+        said = []
+        handle = pycurl.Curl()
+        settings = {
+            "URL": curl.url(route, name),
+            "USERNAME": route.user,
+            "PASSWORD": route.secret,
+            "USE_SSL": pycurl.USESSL_ALL,
+            "CAINFO": str(route.gateway.identity.certificate),
+            "TIMEOUT": TIMEOUT,
+            "WRITEFUNCTION": received.write,
+            "DEBUGFUNCTION": lambda kind, text: said.append(text),
+            "VERBOSE": 1,
+            "FTP_USE_EPSV": route.setup == "EPSV" or route.family == 6,
+            "FTP_USE_EPRT": route.setup == "EPRT",
+        }
+        if route.tls:
+            version = {"1.2": pycurl.SSLVERSION_TLSv1_2, "1.3": pycurl.SSLVERSION_TLSv1_3}[route.tls]
+            maximum = {"1.2": pycurl.SSLVERSION_MAX_TLSv1_2, "1.3": pycurl.SSLVERSION_MAX_TLSv1_3}[route.tls]
+            settings["SSLVERSION"] = version | maximum
+        if not route.is_passive:
+            settings["FTPPORT"] = "-"
+        for option, value in {**settings, **options}.items():
+            handle.setopt(getattr(pycurl, option), value)
+        try:
+            handle.perform()
+        except pycurl.error as problem:
+            text = b"".join(said).decode("utf-8", "replace")[-2000:]
+            raise ClientFailed(f"{self.name}: {problem}\n{text}") from problem
+        finally:
+            handle.close()
+        return received.getvalue()
+
+    def upload(self, route, name, content):
+        self._perform(route, name, UPLOAD=1, READFUNCTION=io.BytesIO(content).read)
+
+    def append(self, route, name, content):
+        self._perform(route, name, UPLOAD=1, APPEND=1, READFUNCTION=io.BytesIO(content).read)
+
+    def download(self, route, name):
+        return self._perform(route, name)
+
+    def resume(self, route, name, offset):
+        return self._perform(route, name, RESUME_FROM_LARGE=offset)
+
+    def listing(self, route):
+        return self._perform(route, "", DIRLISTONLY=1).decode("utf-8", "surrogateescape").splitlines()
+
+
 class Lftp:
     name = "lftp"
 
@@ -130,7 +190,7 @@ class Lftp:
         # lftp sends EPRT over IPv6 alone.
         return route.setup in (("EPSV", "PASV", "PORT") if route.family == 4 else ("EPSV", "EPRT"))
 
-    def run(self, route, *commands, settings=None):
+    def run(self, route, *commands, settings=None, is_verbose=False):
         """lftp's commands after the login; its standard output."""
         versions = {"1.2": "NORMAL:-VERS-ALL:+VERS-TLS1.2", "1.3": "NORMAL:-VERS-ALL:+VERS-TLS1.3", None: "NORMAL"}
         values = {
@@ -152,7 +212,8 @@ class Lftp:
         }
         host = f"[{route.host}]" if ":" in route.host else route.host
         scheme = "ftps" if route.mode == "implicit" else "ftp"
-        script = [f"set {name} {value}" for name, value in values.items()]
+        script = ["debug 5"] if is_verbose else []
+        script += [f"set {name} {value}" for name, value in values.items()]
         script.append(f"open -u {self.quoted(route.user)},{self.quoted(route.secret)} {scheme}://{host}:{route.port}")
         script += [f"cd {self.quoted(route.backend.path(''))}", *commands]
         return _run(["lftp", "--norc", "-c", "\n".join(script)])
@@ -282,10 +343,11 @@ class Ftplib:
 
 
 curl = Curl()
+newer_curl = NewerCurl()
 lftp = Lftp()
 ftplib_plain = Ftplib(resumes=False)
 ftplib_resuming = Ftplib(resumes=True)
-ALL = [curl, lftp, ftplib_plain, ftplib_resuming]
+ALL = [curl, newer_curl, lftp, ftplib_plain, ftplib_resuming]
 
 
 def some_bytes(count, seed=0):

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import select
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -131,13 +130,6 @@ class Gateway(Process):
 
     def end(self, timeout=15.0):
         """SIGTERM, and the exit status, which is 0 after an end in order."""
-        if self.exit_status is None:
-            self.signal(signal.SIGTERM)
-            try:
-                # A second signal would end it by force.
-                self.wait(timeout)
-            except subprocess.TimeoutExpired:
-                pass
         return self.stop(timeout)
 
     def has_crashed(self):

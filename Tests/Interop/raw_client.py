@@ -375,10 +375,13 @@ class RawClient(Connection):
         self.command("PROT P", 200)
         self.protects_data = True
 
-    def login(self, user, password):
+    def login(self, user, password, binary=True):
+        """USER and PASS, and TYPE I: some servers change line ends without it."""
         reply = self.command(f"USER {user}", 230, 331)
         if reply.code == 331:
             reply = self.command(f"PASS {password}", 230)
+        if binary:
+            self.command("TYPE I", 200)
         return reply
 
     def quit(self):

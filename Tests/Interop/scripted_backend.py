@@ -220,7 +220,7 @@ class Peer:
         assert event.wait(timeout or self.backend.timeout), "the test did not set the event that the backend waits for"
 
     def close(self):
-        """FIN on the control connection, and no more."""
+        """FIN on the control connection, and the end of the session."""
         try:
             self.socket.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -460,6 +460,11 @@ class Peer:
 
 
 def _reset(sock):
+    try:
+        # Wakes a thread that waits in recv: while it does, close has no effect.
+        sock.shutdown(socket.SHUT_RD)
+    except OSError:
+        pass
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
 

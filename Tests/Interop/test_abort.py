@@ -1,0 +1,128 @@
+"""ABOR in the middle of a transfer ends the transfer, not the session."""
+
+import ftplib
+import threading
+
+import clients
+import pytest
+from clients import Route, some_bytes
+from raw_client import Truncated
+
+BIG = 64 * 1024 * 1024
+
+
+def _read_replies_to_abor(client):
+    """One or two: a 4yz and one more, or a 2yz alone."""
+    first = client.expect(225, 226, 426, 450, 451)
+    if first.code // 100 == 4:
+        client.expect(225, 226, 451)
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("server", ["vsftpd", "pyftpdlib", "proftpd", "pureftpd"])
+def test_a_download_is_aborted_and_the_session_goes_on(server, version, backends, gateways, connect):
+    backend = backends(server)
+    (backend.put("big", b"")).write_bytes(some_bytes(BIG))
+    backend.put("small", b"content")
+    client = connect(gateways(backend), login=backend, version=version)
+    for _ in range(3):
+        data = client.open_data("EPSV", f"RETR {backend.path('big')}")
+        data.read_exactly(100_000)
+        client.send(b"ABOR\r\n")
+        _read_replies_to_abor(client)
+        with pytest.raises(Truncated):
+            data.read_all()
+        assert client.command("NOOP", 200)
+        assert client.download(backend.path("small")) == b"content"
+    client.quit()
+
+
+@pytest.mark.parametrize("server", ["vsftpd", "pyftpdlib", "proftpd", "pureftpd"])
+def test_an_upload_is_aborted_and_the_session_goes_on(server, backends, gateways, connect):
+    backend = backends(server)
+    client = connect(gateways(backend), login=backend)
+    data = client.open_data("EPSV", f"STOR {backend.path('aborted')}")
+    data.send(some_bytes(500_000))
+    client.send(b"ABOR\r\n")
+    _read_replies_to_abor(client)
+    data.close()
+    client.command("NOOP", 200)
+    client.upload(backend.path("after"), b"content")
+    assert (backend.files / "after").read_bytes() == b"content"
+
+
+def test_abor_with_telnet_signals_and_urgent_data(backends, gateways, connect):
+    """IAC IP, IAC DM before it, as RFC 959 has it; over TLS urgency is gone and the bytes remain."""
+    backend = backends("vsftpd")
+    (backend.put("big", b"")).write_bytes(some_bytes(BIG))
+    client = connect(gateways(backend), login=backend)
+    data = client.open_data("EPSV", f"RETR {backend.path('big')}")
+    data.read_exactly(1000)
+    client.send(b"\xff\xf4\xff\xf2ABOR\r\n")
+    _read_replies_to_abor(client)
+    client.command("NOOP", 200)
+
+
+def test_abor_when_nothing_runs(backends, gateways, connect):
+    backend = backends("pyftpdlib")
+    client = connect(gateways(backend), login=backend)
+    client.command("ABOR", 225, 226)
+    client.command("NOOP", 200)
+
+
+def test_a_client_that_does_not_read_can_abort(backends, gateways, connect):
+    """Its data connection is full to the brim, and its ABOR must come through all the same."""
+    backend = backends("vsftpd")
+    (backend.put("big", b"")).write_bytes(some_bytes(BIG))
+    client = connect(gateways(backend), login=backend)
+    data = client.open_data("EPSV", f"RETR {backend.path('big')}")
+    assert client.receives_nothing(0.5), "the transfer cannot be over"
+    client.send(b"ABOR\r\n")
+    _read_replies_to_abor(client)
+    data.close()
+    client.command("NOOP", 200)
+
+
+@pytest.mark.parametrize("server", ["vsftpd", "pyftpdlib"])
+def test_python_closes_early_and_goes_on(server, backends, gateways):
+    """What most programs do instead of ABOR."""
+    backend = backends(server)
+    (backend.put("big", b"")).write_bytes(some_bytes(BIG))
+    backend.put("small", b"content")
+    with clients.ftplib_resuming.open(Route(gateways(backend), backend)) as ftp:
+        connection = ftp.transfercmd(f"RETR {backend.path('big')}")
+        connection.recv(1000)
+        connection.close()
+        with pytest.raises(ftplib.error_temp, match="426|450|451"):
+            ftp.voidresp()
+        got = []
+        ftp.retrbinary(f"RETR {backend.path('small')}", got.append)
+        assert b"".join(got) == b"content"
+
+
+def test_quit_and_noop_during_a_transfer(scripted, start_gateway, connect):
+    """NOOP is answered at once, since most servers would answer only after the transfer; QUIT waits its turn."""
+    backend = scripted()
+    gate = threading.Event()
+
+    def retr(peer, _):
+        peer.send(b"150 Soon.\r\n")
+        data = peer.open_data()
+        data.sendall(b"first half, ")
+        peer.wait(gate)
+        data.sendall(b"second half")
+        peer.close_data()
+        peer.send(b"226 Done.\r\n")
+
+    backend.on("RETR", retr)
+    client = connect(start_gateway(backend), login=backend)
+    data = client.open_data("EPSV", "RETR a")
+    assert data.read_exactly(12) == b"first half, "
+    client.command("NOOP", 200)
+    client.send(b"QUIT\r\n")
+    assert client.receives_nothing(0.2)
+    gate.set()
+    assert data.read_all() == b"second half"
+    client.expect(226)
+    client.expect(221)
+    assert "NOOP" not in backend.verbs()
