@@ -236,7 +236,10 @@ class Lftp:
             self.run(route, f"put -c {self.quoted(file.name)} -o {self.quoted(name)}")
 
     def download(self, route, name):
-        return self.run(route, f"cat {self.quoted(name)}")
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "whole"
+            self.run(route, f"get {self.quoted(name)} -o {self.quoted(path)}")
+            return path.read_bytes()
 
     def resume(self, route, name, offset):
         with tempfile.TemporaryDirectory() as folder:

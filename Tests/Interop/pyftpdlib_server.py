@@ -32,6 +32,8 @@ class Handler(FTPHandler):
 Handler.authorizer = authorizer
 Handler.auth_failed_timeout = 0
 Handler.encoding = options.encoding
+# Names that are not UTF-8 stay as they are.
+Handler.unicode_errors = "surrogateescape"
 server = FTPServer((options.host, options.port), Handler)
 server.max_cons_per_ip = 0
 print("ready", server.socket.getsockname()[1], flush=True)

@@ -17,6 +17,10 @@ def _content(number):
 def test_one_session_after_another_data_connection(server, version, start_backend, start_gateway, connect):
     backend = start_backend(server)
     gateway = start_gateway(backend)
+    # One session for each worker: its loop has made what it needs.
+    for warm in [connect(gateway, login=backend), connect(gateway, login=backend)]:
+        warm.quit()
+    wait_until(lambda: len(gateway.events("session.closed")) == 2, what="both sessions have ended")
     files_before = gateway.open_files()
     client = connect(gateway, login=backend, version=version)
     for number in range(COUNT):
