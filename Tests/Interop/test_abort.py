@@ -12,9 +12,9 @@ BIG = 64 * 1024 * 1024
 
 
 def _read_replies_to_abor(client):
-    """One or two: a 4yz and one more, or a 2yz alone."""
-    first = client.expect(225, 226, 426, 450, 451)
-    if first.code // 100 == 4:
+    """One or two: a 4yz and one more, or a 2yz alone. Pure-FTPd calls a broken download 150, without a gateway as well."""
+    first = client.expect(150, 225, 226, 426, 450, 451)
+    if first.code // 100 != 2:
         client.expect(225, 226, 451)
 
 
