@@ -100,6 +100,8 @@ public struct GatewayConfiguration: Sendable {
     public var backends: [Backend]
     /// Versions, ciphers, identities, client certificates; one context serves control and data connections.
     public var tls: TLSContext
+    /// Ask the responders of our certificates' authorities for what is to be stapled.
+    public var fetchesStaples = false
     public var session = SessionPolicy()
     public var passivePorts = PassivePorts.range(PortRange(lower: 50000, upper: 50999)!)
     public var passiveAddress = PassiveAddress()

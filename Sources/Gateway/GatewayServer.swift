@@ -1,4 +1,5 @@
 import NetIO
+import TLS
 public import Telemetry
 public import Wire
 
@@ -59,6 +60,7 @@ public final class GatewayServer {
     private var ending = Ending.drained
     private var endTimers: [LoopTimer] = []
     private var reloader: Reloader?
+    private var stapleFetcher: Mailbox<TLSContext>?
     private var heartbeat = Heartbeat()
     private var heartbeatTimer: LoopTimer?
     private var report: (Milestone) -> Void = { _ in }
@@ -158,6 +160,7 @@ public final class GatewayServer {
     ) throws(StartError) -> Ending {
         self.report = report
         if let source { reloader = try makeReloader(source) }
+        try fetchStaples()
         mail = MailboxReader(mailbox, loop: loop) { [unowned self] in take($0) }
         for signal in [SignalWatcher.terminate, SignalWatcher.interrupt] {
             signals.append(SignalWatcher(signal, loop: loop) { [unowned self] in endingWanted() })
@@ -205,6 +208,15 @@ public final class GatewayServer {
         }
     }
 
+    private func fetchStaples() throws(StartError) {
+        guard configuration.fetchesStaples else { return }
+        do throws(SystemError) {
+            stapleFetcher = try StapleFetcher.start(configuration.tls, log: log)
+        } catch {
+            throw StartError(description: "\(error).")
+        }
+    }
+
     private func reload() {
         guard phase == .serving else { return log.info("reload.ignored", ["message": "the gateway is on its way to its end"]) }
         reloader?.begin(.signal)
@@ -223,6 +235,7 @@ public final class GatewayServer {
                     ])
             }
             configuration = new
+            stapleFetcher?.post(new.tls)
             admission.use(new)
             for worker in workers { worker.mailbox.post(.configuration(new)) }
         }

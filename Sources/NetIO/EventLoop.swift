@@ -69,6 +69,9 @@ public final class EventLoop: Scheduler {
         return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
     }
 
+    /// The time of day, in seconds since 1970.
+    public static var wallClock: Int64 { Int64(time(nil)) }
+
     public func makeTimer(_ onFire: @escaping () -> Void) -> any Timer {
         LoopTimer(loop: self, onFire)
     }

@@ -61,6 +61,7 @@ final class SessionCache: Sendable {
 public final class SessionStore: Sendable {
     public let ticketKeys: TicketKeys
     let cache = SessionCache()
+    public let staples = StapleStore()
 
     public init(ticketKeys: TicketKeys = TicketKeys()) { self.ticketKeys = ticketKeys }
 }

@@ -1,6 +1,7 @@
 import COpenSSL
 import Glibc
-import PKI
+public import PKI
+import Synchronization
 
 /// An authority's word that a certificate is not revoked (RFC 6960), kept beside it as FILE.ocsp and shown to clients that ask.
 struct Staple: Sendable {
@@ -30,13 +31,38 @@ struct Staple: Sendable {
         }
     }
 
-    func isFor(_ shown: OpaquePointer) -> Bool {
-        guard let handle = try? X509Handle(der: certificate) else { return false }
-        return X509_cmp(handle.pointer, shown) == 0
+    /// - Throws: when it does not say that the certificate is good.
+    init(_ response: [UInt8], for certificate: Certificate, issuer: Certificate) throws(TLSConfigurationError) {
+        self.response = response
+        self.certificate = certificate.der
+        switch OCSPResponse.verdict(response, certificate: certificate, issuer: issuer) {
+        case .good(let until): nextUpdate = until
+        case .bad(let reason): throw TLSConfigurationError(reason)
+        }
     }
+
+    func isFor(_ der: [UInt8]) -> Bool { certificate == der }
 
     /// An old word is worse than none: some clients refuse it.
     var isFresh: Bool { nextUpdate.map { $0 > Int64(time(nil)) } ?? true }
+}
+
+/// What responders have said (`--ocsp-fetch`), by certificate; shared over reloads.
+public final class StapleStore: Sendable {
+    private let staples = Mutex<[[UInt8]: Staple]>([:])
+
+    func staple(for certificate: [UInt8]) -> Staple? { staples.withLock { $0[certificate] } }
+
+    /// Judges and keeps a response.
+    /// - Returns: when the responder will know better, in seconds since 1970; nil where it names no time.
+    /// - Throws: when the response does not say that the certificate is good.
+    public func keep(
+        _ response: [UInt8], for certificate: Certificate, issuer: Certificate
+    ) throws(TLSConfigurationError) -> Int64? {
+        let staple = try Staple(response, for: certificate, issuer: issuer)
+        staples.withLock { $0[certificate.der] = staple }
+        return staple.nextUpdate
+    }
 }
 
 /// Hands out what is stapled (RFC 6066 section 8).

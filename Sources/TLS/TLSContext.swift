@@ -1,6 +1,6 @@
 import COpenSSL
 import Glibc
-import PKI
+public import PKI
 import Wire
 
 /// What all TLS connections of the gateway share: identities, versions, ticket keys. Immutable once made.
@@ -23,7 +23,7 @@ public final class TLSContext: @unchecked Sendable {
     }
 
     private var groups: [Group] = []
-    let store: SessionStore
+    public let store: SessionStore
     let policy: TLSPolicy
     private let staples: [Staple]
 
@@ -65,8 +65,19 @@ public final class TLSContext: @unchecked Sendable {
         return group
     }
 
-    /// What to staple to the certificate that this connection shows.
-    func staple(for certificate: OpaquePointer) -> Staple? { staples.first { $0.isFor(certificate) } }
+    /// What to staple to the certificate that a connection shows: the file beside it wins over what its responder said.
+    func staple(for shown: OpaquePointer) -> Staple? {
+        X509_up_ref(shown)
+        guard let der = try? X509Handle(owning: shown).der() else { return nil }
+        return staples.first { $0.isFor(der) } ?? store.staples.staple(for: der)
+    }
+
+    /// Certificates without a file to staple, each with its issuer's.
+    public var unstapled: [(certificate: Certificate, issuer: Certificate)] {
+        groups.flatMap(\.identities).compactMap { identity in
+            identity.staple == nil && identity.chain.count > 1 ? (identity.chain[0], identity.chain[1]) : nil
+        }
+    }
 
     /// The SSL_CTX for a name, nil where none has it: a whole name wins over a wildcard.
     func pointer(for name: String) -> OpaquePointer? {

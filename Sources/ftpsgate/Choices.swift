@@ -13,6 +13,7 @@ struct Choices {
     /// `--cert` and `--key`, in pairs.
     var identities: [(certificate: String, key: String)] = []
     var tls = TLSPolicy()
+    var fetchesStaples = false
     var ticketKeysFile: String?
     var ticketSecretFile: String?
     var ticketRotation: Duration = .seconds(12 * 3600)
@@ -125,6 +126,7 @@ struct Choices {
         tls.ciphers = reader.one("tls-ciphers", write: "a list in OpenSSL's notation", text)
         tls.ciphersuites = reader.one("tls-ciphersuites", write: "a list in OpenSSL's notation", text)
         tls.groups = reader.one("tls-groups", write: "a list in OpenSSL's notation", text)
+        if let wanted = reader.yesOrNo("ocsp-fetch") { fetchesStaples = wanted }
         if let wanted = reader.yesOrNo("sni-strict") { tls.requiresKnownName = wanted }
         if let wanted = reader.yesOrNo("alpn-strict") { tls.requiresKnownProtocol = wanted }
         if let size = reader.size("rekey-bytes") { tls.rekeyBytes = size }
@@ -235,6 +237,7 @@ struct Choices {
     /// With the certificates read.
     func configuration(_ context: TLSContext) -> GatewayConfiguration {
         var configuration = GatewayConfiguration(listeners: listeners, backends: backends, tls: context)
+        configuration.fetchesStaples = fetchesStaples
         configuration.session = session
         configuration.passivePorts = passivePorts
         configuration.passiveAddress = passiveAddress

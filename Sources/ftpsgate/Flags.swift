@@ -56,6 +56,10 @@ struct TLSFlags: ParsableArguments, Sendable {
     var cert: [String] = []
     @Option(help: ArgumentHelp("Private key, PEM; in the order of the --cert flags.", valueName: "file"))
     var key: [String] = []
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Ask the responders of the certificates' authorities for OCSP responses to staple. Default: no.")
+    var ocspFetch: Bool?
     @Option(help: ArgumentHelp("The oldest TLS version that is spoken: 1.2, 1.3. Default: 1.2.", valueName: "version"))
     var tlsMin: String?
     @Option(help: ArgumentHelp("The newest TLS version that is spoken: 1.2, 1.3. Default: 1.3.", valueName: "version"))
