@@ -106,7 +106,7 @@ public struct TransferRecord: Equatable, Sendable {
     public var command: Command
     public var direction: Direction
     public var outcome: DataOutcome?
-    /// The code that the client was answered with.
+    /// The code that the client was answered with; 0 where it was gone.
     public var code: Int
     public init(command: Command, direction: Direction, outcome: DataOutcome?, code: Int) {
         self.command = command

@@ -279,7 +279,7 @@ extension Session {
 
     /// The backend's 421 passes, and the session is over.
     private mutating func lastWords(_ reply: Reply) {
-        if case .transferring(let transfer) = state { note(transfer, endedWith: reply) }
+        if case .transferring(let transfer) = state { note(transfer, endedWithCode: reply.code) }
         if state != .securing { pass(reply) }
         close(.backendSaidGoodbye(reply.text))
     }

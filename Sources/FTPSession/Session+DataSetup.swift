@@ -113,7 +113,7 @@ extension Session {
             settling.promised = address
             setup.step = .settling(settling)
             settle(setup)
-        case (.noPassivePort, _):
+        case (.noPassivePort, .settling):
             actions += [.cancelTimer(.dataSettle), .endData(.abandon)]
             reply(.noFreePort)
             becomeIdle()

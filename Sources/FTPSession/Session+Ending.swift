@@ -9,6 +9,8 @@ extension Session {
     }
 
     mutating func close(_ reason: CloseReason) {
+        // Every transfer has its line in the log, with code 0 where nobody was left to be told.
+        if case .transferring(let transfer) = state { note(transfer, endedWithCode: 0) }
         state = .closed
         queue = []
         collected = []
@@ -21,15 +23,27 @@ extension Session {
         case .handshake: if state == .securing { end(.handshakeTimeout) }
         case .idle: if state == .idle { end(.idleTimeout) }
         case .greeting: if case .greeting = backend { backendFailed(.backendGreetingTimeout) }
-        case .reply: end(.backendReplyTimeout)
+        case .reply: if awaitsReply { end(.backendReplyTimeout) }
         case .dataSettle: if case .preparingData(let setup) = state { preparing(setup, .timerFired(timer)) }
-        case .quit:
-            reply(.bye)
-            close(.clientQuit)
+        case .quit: if state == .quitting { quitUnanswered() }
         case .abortGrace, .abortWindow, .abortReply: abortTimer(timer)
         case .afterFailure: failureUnanswered()
         case .drain: if state == .idle { end(.shutdown) }
         }
+    }
+
+    private var awaitsReply: Bool {
+        switch state {
+        case .awaitingReply, .resynchronising: true
+        case .preparingData(let setup): setup.step == .awaitingReply
+        case .transferring(let transfer): !transfer.hasBegun || transfer.outcome != nil
+        default: false
+        }
+    }
+
+    private mutating func quitUnanswered() {
+        reply(.bye)
+        close(.clientQuit)
     }
 
     /// No backend: the client hears of it with its next command, or at once when a command waits.
@@ -42,9 +56,7 @@ extension Session {
     mutating func backendClosed() {
         switch (backend, state) {
         case (.greeting, _): backendFailed(.backendUnavailable("it closed the connection without a greeting"))
-        case (_, .quitting):
-            reply(.bye)
-            close(.clientQuit)
+        case (_, .quitting): quitUnanswered()
         case (_, .transferring(let transfer)):
             // Its last words were the final reply: the client gets it once the bytes are out, and the session ends then.
             backend = .failed(.backendClosed)

@@ -104,6 +104,10 @@ extension Session {
             state = .transferring(transfer)
             return
         }
+        if reply.isIntermediate {
+            actions += [.endData(.abandon), .note(.unexpectedReply(to: transfer.command.verb, code: reply.code))]
+            return finish(transfer, .unexpected)
+        }
         if reply.isNegative { return refused(transfer, reply) }
         startRelay(&transfer)
         transfer.finalReply = reply
@@ -135,7 +139,7 @@ extension Session {
             guard case .failed(let failure, _) = outcome else { return }
             answer(TransferRecord(command: command, direction: .upload, outcome: outcome, code: 0), failure.reply)
             becomeIdle()
-        case .transferring(var transfer):
+        case .transferring(var transfer) where transfer.outcome == nil:
             transfer.outcome = outcome
             conclude(transfer)
         default:
@@ -192,20 +196,22 @@ extension Session {
 
     private mutating func finish(_ transfer: Transfer, _ reply: Reply) {
         actions += [.cancelTimer(.reply), .cancelTimer(.afterFailure)]
-        note(transfer, endedWith: reply)
+        note(transfer, endedWithCode: reply.code)
         // The gateway's own replies hide nothing, and pass unchanged.
         pass(reply)
         commandIsOver()
     }
 
-    mutating func note(_ transfer: Transfer, endedWith reply: Reply) {
+    /// For the log; the transfer is over with this.
+    mutating func note(_ transfer: Transfer, endedWithCode code: Int) {
         let record = TransferRecord(
-            command: transfer.command, direction: transfer.direction, outcome: transfer.outcome, code: reply.code)
+            command: transfer.command, direction: transfer.direction, outcome: transfer.outcome, code: code)
         actions.append(.note(.transferEnded(record)))
+        state = .idle
     }
 
     mutating func answer(_ transfer: Transfer, _ reply: Reply) {
-        note(transfer, endedWith: reply)
+        note(transfer, endedWithCode: reply.code)
         self.reply(reply)
     }
 

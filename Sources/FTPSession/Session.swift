@@ -161,16 +161,9 @@ public struct Session: ~Copyable {
         case .clientSentMalformed(let malformed): received(.malformed(malformed))
         case .clientGone(let reason): end(reason)
 
-        case .backendConnected(let facts):
-            backend = .greeting(facts)
-            actions.append(.setTimer(.greeting))
-        case .backendUnavailable(let problem): backendFailed(.backendUnavailable(problem))
-        case .backendConnectTimedOut: backendFailed(.backendConnectTimeout)
-        case .backendSent(let reply): received(reply)
-        case .backendSentPart(let code, let bytes): receivedPart(code, bytes)
-        case .backendSentNonsense: receivedNonsense()
-        case .backendSentEndlessReply: end(.backendEndlessReply)
-        case .backendClosed: backendClosed()
+        case .backendConnected, .backendUnavailable, .backendConnectTimedOut: if backend == .connecting { dialled(event) }
+        case .backendSent, .backendSentPart, .backendSentNonsense, .backendSentEndlessReply, .backendClosed:
+            if isBackendConnected { heard(event) }
 
         case .clientDataListening, .noPassivePort, .backendDataListening, .backendDataConnected:
             if case .preparingData(let setup) = state { preparing(setup, event) }
@@ -181,6 +174,26 @@ public struct Session: ~Copyable {
 
         case .timerFired(let timer): fired(timer)
         case .drainRequested: isDraining = true
+        }
+    }
+
+    private mutating func dialled(_ event: Event) {
+        switch event {
+        case .backendConnected(let facts):
+            backend = .greeting(facts)
+            actions.append(.setTimer(.greeting))
+        case .backendUnavailable(let problem): backendFailed(.backendUnavailable(problem))
+        default: backendFailed(.backendConnectTimeout)
+        }
+    }
+
+    private mutating func heard(_ event: Event) {
+        switch event {
+        case .backendSent(let reply): received(reply)
+        case .backendSentPart(let code, let bytes): receivedPart(code, bytes)
+        case .backendSentNonsense: receivedNonsense()
+        case .backendSentEndlessReply: end(.backendEndlessReply)
+        default: backendClosed()
         }
     }
 
@@ -202,6 +215,13 @@ public struct Session: ~Copyable {
     mutating func send(_ command: Command) {
         actions.append(.sendToBackend(command))
         actions.append(.setTimer(.reply))
+    }
+
+    private var isBackendConnected: Bool {
+        switch backend {
+        case .greeting, .ready: true
+        default: false
+        }
     }
 
     /// What is known of the backend, once it has greeted.

@@ -81,9 +81,11 @@ struct Stage: ~Copyable {
     private var framer = LineFramer(limit: 8192)
     private var parser = ReplyParser()
     private(set) var actions: [Action] = []
+    private(set) var watch: Watch
 
     init(policy: SessionPolicy = SessionPolicy(), facts: Session.Facts = Self.facts) {
         session = Session(policy: policy, facts: facts)
+        watch = Watch(policy: policy, facts: facts)
     }
 
     static let facts = Session.Facts(
@@ -109,6 +111,7 @@ struct Stage: ~Copyable {
 
     mutating func handle(_ event: Event) {
         let new = session.handle(event)
+        watch.observe(event, new, session)
         actions += new
         if new.contains(.startTLS), !session.facts.isImplicit, framer.pendingCount > 0 {
             // As the driver does: 234 is not sent, nothing that came behind AUTH is ever looked at.
@@ -147,15 +150,32 @@ struct Player {
     private var showsNotes = false
     private var prologue: [String] = []
 
-    /// What went otherwise than the scene says, for people; empty when nothing did.
-    static func play(_ scene: Scene) throws -> [String] {
+    private static func prepared(for scene: Scene) throws -> Player {
         var player = Player()
         for (line, text) in scene.settings {
             do { try player.set(text) } catch { throw Script.Problem(description: "\(scene.file):\(line): \(error)") }
         }
-        var stage = Stage(policy: player.policy, facts: player.facts)
-        for text in player.prologue { try Self.perform(text, on: &stage) }
+        return player
+    }
+
+    private func stage() throws -> Stage {
+        var stage = Stage(policy: policy, facts: facts)
+        for text in prologue { try Self.perform(text, on: &stage) }
         _ = stage.takeActions()
+        return stage
+    }
+
+    /// The promises that were broken, whatever the scene expects.
+    static func watch(_ scene: Scene) throws -> [String] {
+        var stage = try prepared(for: scene).stage()
+        for step in scene.steps { try perform(step.stimulus, on: &stage) }
+        return stage.watch.problems
+    }
+
+    /// What went otherwise than the scene says, for people; empty when nothing did.
+    static func play(_ scene: Scene) throws -> [String] {
+        let player = try prepared(for: scene)
+        var stage = try player.stage()
         var problems: [String] = []
         for step in scene.steps {
             do { try Self.perform(step.stimulus, on: &stage) } catch {
@@ -168,7 +188,7 @@ struct Player {
                         + found.joined(separator: "\n"))
             }
         }
-        return problems
+        return problems + stage.watch.problems.map { "\(scene): \($0)" }
     }
 
     static func perform(_ stimulus: Scene.Step.Stimulus, on stage: inout Stage) throws {
@@ -179,7 +199,9 @@ struct Player {
         }
     }
 
-    private static func perform(_ text: String, on stage: inout Stage) throws {
+    /// One step as it stands in a transcript.
+    static func perform(_ text: String, on stage: inout Stage) throws {
+        if text == "C:" { return try perform(.client([""]), on: &stage) }
         if text.hasPrefix("C: ") { return try perform(.client([String(text.dropFirst(3))]), on: &stage) }
         if text.hasPrefix("B: ") { return try perform(.backend([String(text.dropFirst(3))]), on: &stage) }
         try perform(.event(String(text.dropFirst(2))), on: &stage)
