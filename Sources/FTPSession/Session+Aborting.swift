@@ -19,25 +19,31 @@ struct Aborting: Equatable {
 
 extension Session {
     /// What is acted on at once while a transfer runs; everything else waits its turn.
-    func isUrgent(_ command: Command) -> Bool {
-        switch command.verb {
-        case .abor, .noop: true
-        case .stat: command.argument.isEmpty && readyBackend != nil
+    private func isUrgent(_ command: Command) -> Bool {
+        switch (state, command.verb) {
+        case (.transferring, .abor), (.transferring, .noop), (.verifying, .abor), (.verifying, .noop), (.aborting, .noop): true
+        case (.transferring, .stat): command.argument.isEmpty && readyBackend != nil
         default: false
         }
     }
 
-    mutating func urgent(_ command: Command, _ transfer: Transfer) {
+    func isUrgentNow(_ line: Line) -> Bool {
+        if case .command(let command) = line { isUrgent(command) } else { false }
+    }
+
+    mutating func urgent(_ command: Command) {
         guard policy.permits(command, CommandTable.row(for: command.verb)) else {
             return refuse(command, .notPermitted, .notPermitted)
         }
-        switch command.verb {
+        switch (state, command.verb) {
         // Clients send it to keep the path open; most servers would answer only after the transfer.
-        case .noop: reply(.noopDone)
-        case .stat:
+        case (_, .noop): reply(.noopDone)
+        case (_, .stat):
             statsPending += 1
             actions.append(.sendToBackend(command))
-        default: abort(command, transfer)
+        case (.transferring(let transfer), _): abort(command, transfer)
+        case (.verifying(let upload), _): abortVerification(upload)
+        default: break
         }
     }
 
@@ -63,7 +69,7 @@ extension Session {
         beginAborting(aborting)
     }
 
-    mutating func abortVerification(_ command: Command) {
+    private mutating func abortVerification(_ command: Command) {
         dropPlan()
         answer(TransferRecord(command: command, direction: .upload, outcome: nil, code: 0), .aborted)
         reply(.abortDone)
@@ -78,7 +84,7 @@ extension Session {
 
     mutating func aborting(_ aborting: Aborting, _ reply: Reply) {
         var aborting = aborting
-        if isAnswerToSTAT(reply, during: nil) { return }
+        if isAnswerToSTAT(reply, mayBeRefusal: true) { return }
         if aborting.passesReplies { pass(reply) }
         guard reply.isFinal else { return }
         guard aborting.first == nil else { return aborted() }
@@ -106,7 +112,7 @@ extension Session {
         switch timer {
         case .abortGrace: actions.append(.endData(.abandonBackend))
         case .abortWindow:
-            lateAbortReply = true
+            lateAbortReply = aborting.passesReplies ? .passes : .isDropped
             aborted()
         default:
             if aborting.passesReplies {
@@ -125,10 +131,10 @@ extension Session {
 
     // MARK: - STAT in a transfer
 
-    /// Takes a reply that answers a STAT: 211 to 213, and once data flow the codes that no transfer ends with (a backend that
-    /// has no STAT says so).
-    mutating func isAnswerToSTAT(_ reply: Reply, during transfer: Transfer?) -> Bool {
-        let isRefusal = transfer?.hasBegun == true && (500...504).contains(reply.code)
+    /// Takes a reply that answers a STAT: 211 to 213, and the codes that no transfer ends with once it has begun (a backend
+    /// that has no STAT says so).
+    mutating func isAnswerToSTAT(_ reply: Reply, mayBeRefusal: Bool) -> Bool {
+        let isRefusal = mayBeRefusal && (500...504).contains(reply.code)
         guard statsPending > 0, (211...213).contains(reply.code) || isRefusal else { return false }
         statsPending -= 1
         pass(reply, to: .stat)
@@ -147,7 +153,7 @@ extension Session {
     }
 
     mutating func resynchronising(_ reply: Reply) {
-        if isAnswerToSTAT(reply, during: nil) { return }
+        if isAnswerToSTAT(reply, mayBeRefusal: true) { return }
         guard reply.code == 200 || (500...502).contains(reply.code) else { return }
         actions.append(.cancelTimer(.reply))
         commandIsOver()

@@ -8,14 +8,24 @@ extension Session {
     private static var passwordLimit: Int { 1024 }
 
     mutating func received(_ line: Line) {
-        switch (state, line) {
-        case (.initial, _), (.securing, _), (.closed, _): break
-        case (.idle, _) where queue.isEmpty: begin(line)
-        case (.transferring(let transfer), .command(let command)) where isUrgent(command): urgent(command, transfer)
-        case (.verifying(let upload), .command(let command)) where command.verb == .abor: abortVerification(upload)
-        case (.verifying, .command(let command)) where command.verb == .noop: reply(.noopDone)
-        case (.aborting, .command(let command)) where command.verb == .noop: reply(.noopDone)
+        switch state {
+        case .initial, .securing, .closed: break
         default: queue.append(line)
+        }
+    }
+
+    /// Acts on what is next, and on what does not wait for its turn: clients may have sent ABOR before the transfer began.
+    mutating func takeFromQueue() {
+        while true {
+            if state == .idle, !queue.isEmpty {
+                begin(queue.removeFirst())
+            } else if let index = queue.firstIndex(where: { isUrgentNow($0) }),
+                case .command(let command) = queue.remove(at: index)
+            {
+                urgent(command)
+            } else {
+                return
+            }
         }
     }
 
@@ -149,10 +159,12 @@ extension Session {
         collected = []
         if case .greeting(let facts) = backend { return greeted(reply, facts) }
         if isLateAnswerToABOR(reply) {
-            lateAbortReply = false
-            return pass(reply)
+            if lateAbortReply == .passes { pass(reply) }
+            lateAbortReply = .none
+            return
         }
-        lateAbortReply = false
+        // Another ABOR's answer says nothing about the late one.
+        if !isAwaitingAnswerToABOR { lateAbortReply = .none }
         if reply.code == 421, state != .quitting { return lastWords(reply) }
         switch state {
         case .awaitingReply(let command): answered(command, reply)
@@ -179,7 +191,7 @@ extension Session {
 
     private func passesInParts(_ code: Int, to verb: Command.Verb) -> Bool {
         verb != .feat && code != 421 && fits(code, to: verb) && !policy.hideBackend
-            && !(lateAbortReply && [225, 226].contains(code))
+            && !(lateAbortReply != .none && [225, 226].contains(code))
     }
 
     mutating func receivedNonsense() {
@@ -260,14 +272,18 @@ extension Session {
     }
 
     private func isLateAnswerToABOR(_ reply: Reply) -> Bool {
-        guard lateAbortReply, reply.code == 225 || reply.code == 226 else { return false }
+        guard lateAbortReply != .none, reply.code == 225 || reply.code == 226 else { return false }
         return switch state {
-        // A second ABOR's own answer looks the same.
-        case .awaitingReply(let command): command.verb != .abor
+        // Its own answer looks the same.
+        case .awaitingReply: !isAwaitingAnswerToABOR
         case .transferring(let transfer): !transfer.hasBegun
         case .aborting: false
         default: true
         }
+    }
+
+    private var isAwaitingAnswerToABOR: Bool {
+        if case .awaitingReply(let command) = state { command.verb == .abor } else { false }
     }
 
     /// Nothing was asked: it passes, and answers nothing that comes later.

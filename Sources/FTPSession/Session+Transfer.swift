@@ -92,7 +92,7 @@ extension Session {
 
     mutating func transferring(_ transfer: Transfer, _ reply: Reply) {
         var transfer = transfer
-        if isAnswerToSTAT(reply, during: transfer) { return }
+        if isAnswerToSTAT(reply, mayBeRefusal: transfer.hasBegun) { return }
         if reply.isPreliminary {
             if transfer.hasBegun || !transfer.gaveOwnPreliminary { pass(reply) }
             // 110 and 120 come before or during a transfer, and begin none.
@@ -117,8 +117,8 @@ extension Session {
     private mutating func startRelay(_ transfer: inout Transfer) {
         guard !transfer.hasBegun else { return }
         transfer.hasBegun = true
-        actions.append(.cancelTimer(.reply))
         guard transfer.outcome == nil else { return }
+        actions.append(.cancelTimer(.reply))
         if transfer.dialsClient { actions.append(.dialClient) }
         actions.append(.startRelay(transfer.direction))
     }
@@ -188,7 +188,7 @@ extension Session {
     }
 
     mutating func discarding(_ reply: Reply) {
-        if isAnswerToSTAT(reply, during: nil) { return }
+        if isAnswerToSTAT(reply, mayBeRefusal: true) { return }
         guard reply.isFinal else { return }
         actions.append(.cancelTimer(.afterFailure))
         commandIsOver()

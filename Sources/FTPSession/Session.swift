@@ -61,6 +61,14 @@ public struct Session: ~Copyable {
         case done(user: String)
     }
 
+    enum LateReply: Equatable {
+        case none
+        /// The ABOR was the client's, who sees what becomes of it.
+        case passes
+        /// The ABOR was ours.
+        case isDropped
+    }
+
     /// A line of the client that is to be answered in its turn.
     enum Line: Equatable {
         case command(Command)
@@ -105,7 +113,7 @@ public struct Session: ~Copyable {
     /// Lines of the backend's unfinished reply, where a rule needs the whole.
     var collected: [UInt8] = []
     /// A 225 or 226 may still come for an ABOR that is over: it is nobody's answer.
-    var lateAbortReply = false
+    var lateAbortReply = LateReply.none
     var isDraining = false
     var queue: [Line] = []
     var actions: [Action] = []
@@ -123,7 +131,7 @@ public struct Session: ~Copyable {
     public mutating func handle(_ event: Event) -> [Action] {
         guard state != .closed else { return [] }
         process(event)
-        while state == .idle, !queue.isEmpty { begin(queue.removeFirst()) }
+        takeFromQueue()
         if state == .idle, backend == .failed(.backendClosed) { end(.backendClosed) }
         // A command that was answered here keeps the session awake like any other.
         if case .clientSent = event, state == .idle, !actions.contains(.setTimer(.idle)) { actions.append(.setTimer(.idle)) }

@@ -8,7 +8,7 @@ struct MutationTests {
         let scenes = try TranscriptTests.scenes()
         let anyStep = scenes.flatMap { $0.steps }
         for (index, scene) in scenes.enumerated() {
-            for number in 0..<40 {
+            for number in 0..<20 {
                 var dice = Dice(seed: UInt64(index * 1000 + number))
                 var mutant = scene
                 for _ in 0..<Int.random(in: 1...4, using: &dice) { mutate(&mutant.steps, anyStep, &dice) }

@@ -38,7 +38,25 @@ struct Watch {
         if case .idle = session.state, !running.isSubset(of: [.login, .idle, .greeting, .drain]) {
             problems.append("idle, and a clock runs for something else: \(running)")
         }
+        if let clocks = Self.clocks(session.state), running.isDisjoint(with: clocks) {
+            problems.append("a wait without a clock: \(session.state), \(running)")
+        }
         if session.takesCommands, session.queue.count >= Session.queueLimit { problems.append("takes more lines than may wait") }
+    }
+
+    /// Every wait has a clock: one of these runs. Nil where the data connection's own does, or the attempt to connect.
+    private static func clocks(_ state: Session.State) -> Set<Timer>? {
+        switch state {
+        case .securing: [.handshake]
+        case .idle: [.idle]
+        case .awaitingReply, .resynchronising: [.reply]
+        case .preparingData(let setup): setup.step == .awaitingReply ? [.reply] : nil
+        case .transferring(let transfer): transfer.outcome != nil ? [.reply, .afterFailure] : transfer.hasBegun ? nil : [.reply]
+        case .aborting: [.abortReply]
+        case .discarding: [.afterFailure]
+        case .quitting: [.quit]
+        case .initial, .awaitingBackend, .verifying, .closed: nil
+        }
     }
 
     private mutating func observe(_ action: Action, isLast: Bool) {
