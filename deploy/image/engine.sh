@@ -43,6 +43,7 @@ events_logger = "file"
 runtime = "runc"
 [network]
 network_backend = "netavark"
+network_config_dir = "$PWD/$work/networks"
 END
     export CONTAINERS_STORAGE_CONF=$PWD/$work/storage.conf CONTAINERS_CONF=$PWD/$work/containers.conf
 fi
