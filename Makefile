@@ -43,6 +43,29 @@ deps: ## install what the tests need (Debian 12)
 clean: ## remove all that was made
 	rm -rf .build demo-files
 
+## Ship it
+
+.PHONY: image image-test deb deb-test man
+image: ## the container images ftpsgate and ftpsgate-vsftpd, with a Docker engine or without one
+	@docker info >/dev/null 2>&1 || Tests/dependencies.sh image
+	@deploy/image/build.sh ftpsgate vsftpd
+
+image-test: image ## run the image and compose.yaml: real clients, read-only, unprivileged, drained on stop
+	@Tests/dependencies.sh image
+	@deploy/image/test.py
+
+deb: ## the Debian package in .build/deb
+	@Tests/dependencies.sh build
+	@Tests/dependencies.sh deb
+	@SWIFT="$(SWIFT)" deploy/debian/build.sh
+
+deb-test: deb ## its life in a Debian of its own: install, start, use, reload, watchdog, upgrade, remove, purge
+	@FTPSGATE_BINARY=.build/static/release/ftpsgate FTPSGATE_DEB_VERSION=999 deploy/debian/build.sh
+	@deploy/debian/test.py
+
+man: debug ## the manual pages in .build/man
+	@deploy/manual.py .build/debug/ftpsgate .build/man
+
 ## Test
 
 .PHONY: test unit interop transitions check

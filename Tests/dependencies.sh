@@ -6,6 +6,8 @@
 #   Tests/dependencies.sh test     demo, and the FTP servers, FTP clients and linters of the tests
 #   Tests/dependencies.sh gate     build, and what counts system calls and instructions for `make bench-gate`
 #   Tests/dependencies.sh bench    gate, and the relays and FTP servers that `make bench` compares with
+#   Tests/dependencies.sh image    demo, and what makes and runs a container image where there is no Docker engine
+#   Tests/dependencies.sh deb      demo, and what makes the Debian package and tries it
 #
 # Nothing is started: FTP servers are unpacked into .build/backends, since Debian lets only one of them be installed, and
 # Python packages go into .build/venv.
@@ -26,6 +28,8 @@ test_packages=(
 gate_packages=(binutils libc6-dev openssl python3 strace valgrind)
 bench_packages=(haproxy hitch libnginx-mod-stream nginx-light stunnel4 libhiredis0.14 libmemcached11 libmemcachedutil2
     libpcre2-posix3 libsodium23 libsqlite3-0 libwrap0)
+image_packages=(git buildah debootstrap podman podman-compose netavark aardvark-dns iptables runc iproute2 lftp)
+deb_packages=(git debhelper lintian debootstrap systemd-container iproute2 procps)
 servers=(inetutils-ftpd proftpd-core pure-ftpd pure-ftpd-common vsftpd)
 
 fail() {
@@ -115,13 +119,15 @@ demo) packages+=("${demo_packages[@]}") ;;
 test) packages+=("${demo_packages[@]}" "${test_packages[@]}") ;;
 gate) packages+=("${gate_packages[@]}") ;;
 bench) packages+=("${gate_packages[@]}" "${bench_packages[@]}") ;;
-*) fail "unknown level '$level': build, demo, test, gate or bench." ;;
+image) packages+=("${demo_packages[@]}" "${image_packages[@]}") ;;
+deb) packages+=("${demo_packages[@]}" "${deb_packages[@]}") ;;
+*) fail "unknown level '$level': build, demo, test, gate, bench, image or deb." ;;
 esac
 install_packages "${packages[@]}"
 case $level in
-build | gate) ;;
+build | gate | deb) ;;
 bench) unpack_servers "${servers[@]}" proftpd-mod-crypto proftpd-mod-proxy ;;
-demo) python_packages "$(grep '^pyftpdlib==' "$requirements")" ;;
+demo | image) python_packages "$(grep '^pyftpdlib==' "$requirements")" ;;
 test)
     unpack_servers "${servers[@]}"
     python_packages -r "$requirements"

@@ -3,7 +3,7 @@
 network of its own, in which the package is installed, configured, started, used, reloaded, upgraded while a transfer runs,
 removed and purged.
 
-Usage: test.py OLD.deb NEW.deb. Needs root, and Debian's packages debootstrap, systemd-container, iproute2 and curl; what is
+Usage: test.py. Needs root, and Debian's packages debootstrap, systemd-container, iproute2 and curl; what is
 missing is named, and the exit status is 77.
 """
 
@@ -298,8 +298,19 @@ def test(machine, old, new):
     yield "purged: nothing of it is left, its user neither"
 
 
+def packages():
+    """The one of this version, and the same program as version 999: `make deb-test` builds both."""
+    found = sorted((WORK).glob("ftpsgate_*.deb"), key=lambda path: path.stat().st_mtime)
+    new = [path for path in found if path.name.startswith("ftpsgate_999_")]
+    old = [path for path in found if path not in new]
+    if not old or not new:
+        print("deb-test: no packages in .build/deb; run `make deb-test`", file=sys.stderr)
+        sys.exit(1)
+    return old[-1].resolve(), new[-1].resolve()
+
+
 def main():
-    old, new = (Path(name).resolve() for name in sys.argv[1:])
+    old, new = packages()
     require("debootstrap", "systemd-nspawn", "ip", "curl", "nsenter", "pgrep")
     make_base()
     machine = Machine()
