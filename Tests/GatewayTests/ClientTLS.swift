@@ -68,7 +68,9 @@ final class ClientTLSSettings {
     fileprivate func nextSession() -> OpaquePointer? {
         guard habit != .neverResumes else { return nil }
         switch habit {
-        case .eachTicketOnce: return sessions.popLast()
+        // In TLS 1.2 there is one, for all of the session.
+        case .eachTicketOnce where sessions.last.map { SSL_SESSION_get_protocol_version($0) == TLS1_3_VERSION } == true:
+            return sessions.popLast()
         default:
             guard let first = habit == .firstTicketForEver ? sessions.first : sessions.last else { return nil }
             SSL_SESSION_up_ref(first)
@@ -107,7 +109,11 @@ final class ClientTLS {
         }
     }
 
-    deinit { SSL_free(ssl) }
+    deinit {
+        // OpenSSL throws away the session of a connection that did not say goodbye; whether it is used again is the habit's.
+        SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN)
+        SSL_free(ssl)
+    }
 
     var isResumed: Bool { SSL_session_reused(ssl) == 1 }
     var version: String { String(cString: SSL_get_version(ssl)) }

@@ -15,6 +15,7 @@ final class SimulatedClient {
     let host: SimulatedHost
     let settings: ClientTLSSettings
     let control: TestPeer
+    private var listening: [any Acceptor] = []
 
     private var scene: Scene { gateway.scene }
 
@@ -116,6 +117,22 @@ final class SimulatedClient {
         let peer = TestPeer(try #require(host.connected(to: address)))
         if tls { peer.startTLS(settings, resumes: resumes) }
         return peer
+    }
+
+    /// Listens for the gateway, in active mode.
+    /// - Returns: what asks for the connection once it has come, and the command that says where.
+    func listen(_ verb: String = "PORT") throws -> (peer: () -> TestPeer?, command: String) {
+        var accepted: TestPeer?
+        let acceptor = try host.listen(on: SocketAddress(ip: host.ip, port: 0)) { accepted = TestPeer($0 as! SimulatedTransport) }
+        let address = acceptor.address
+        let command =
+            verb == "PORT"
+            ? "PORT "
+                + (address.ip.octets + [UInt8(address.port >> 8), UInt8(address.port & 255)]).map(String.init).joined(
+                    separator: ",")
+            : "EPRT |\(address.ip.family == .v4 ? 1 : 2)|\(address.ip)|\(address.port)|"
+        listening.append(acceptor)
+        return ({ accepted }, command)
     }
 
     /// Whether it holds before long.
