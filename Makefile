@@ -31,7 +31,7 @@ run: ## ftpsgate before your own server: make run BACKEND=host:21
 .PHONY: build debug deps clean
 build: ## a release build at .build/release/ftpsgate
 	@Tests/dependencies.sh build
-	@$(SWIFT) build -c release --product ftpsgate
+	@$(SWIFT) build -c release --static-swift-stdlib --product ftpsgate
 
 debug: ## a debug build at .build/debug/ftpsgate
 	@Tests/dependencies.sh build

@@ -28,7 +28,7 @@ final class ClientConnection {
     private var dialling: BackendDialer.Attempt?
     private var data: DataChannel?
     private var isDataPrivate = false
-    private var timers: [FTPSession.Timer: any NetIO.Timer] = [:]
+    private lazy var clocks = Clocks(surroundings.scheduler) { [unowned self] in post(.timerFired($0)) }
     private var events: [Event] = []
     private var isRunning = false
     private var phase = Phase.clear
@@ -221,8 +221,8 @@ final class ClientConnection {
             data?.start(direction)
         case .endData(let ending): data?.end(ending)
 
-        case .setTimer(let timer): start(timer)
-        case .cancelTimer(let timer): timers[timer]?.cancel()
+        case .setTimer(let timer): if let limit = limit(of: timer) { clocks.start(timer, limit: limit) }
+        case .cancelTimer(let timer): clocks.cancel(timer)
         case .note(let note): journal.note(note)
         case .close(let reason): close(reason)
         }
@@ -282,14 +282,6 @@ final class ClientConnection {
 
     // MARK: - Clocks
 
-    private func start(_ timer: FTPSession.Timer) {
-        guard let limit = limit(of: timer) else { return }
-        if timers[timer] == nil {
-            timers[timer] = surroundings.scheduler.makeTimer { [unowned self] in post(.timerFired(timer)) }
-        }
-        timers[timer]?.start(after: limit)
-    }
-
     /// Nil where the operator has switched the clock off with 0.
     private func limit(of timer: FTPSession.Timer) -> Duration? {
         let timeouts = surroundings.configuration.timeouts
@@ -318,7 +310,7 @@ final class ClientConnection {
         let wasSecured = phase == .secured
         phase = .over
         events = []
-        for timer in timers.values { timer.cancel() }
+        clocks.cancelAll()
         dialling?.cancel()
         if let data, !data.hasEnded { data.end(.abandon) }
         discardDataChannel()

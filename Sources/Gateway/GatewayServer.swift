@@ -172,6 +172,7 @@ public final class GatewayServer {
         countSessions()
         report(.ready(ready))
         if let watchdog { watch(watchdog) }
+        Memory.releaseStartUp()
         loop.run()
         return ending
     }

@@ -22,6 +22,8 @@ final class Lingering {
         self.endsWithReset = endsWithReset
         self.onGone = onGone
         hasFinished = !sendsFIN
+        // What is still to be sent was encrypted long ago, and what still comes is not looked at.
+        stream.stopTLS()
         timer = scheduler.makeTimer { [unowned self] in end() }
         timer?.start(after: Self.limit)
         stream.transport.onReady = { [unowned self] in pump() }

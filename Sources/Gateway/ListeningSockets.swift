@@ -72,7 +72,7 @@ enum ListeningSockets {
         do throws(SystemError) {
             for host in hosts {
                 let socket = try open(host: host, port: port)
-                port = socket.localAddress()?.port ?? port
+                if port == 0 { port = socket.localAddress()?.port ?? 0 }
                 descriptors.append(socket.take())
             }
         } catch {

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import resource
 import select
 import shutil
@@ -26,9 +27,15 @@ def raise_limits():
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Below the ports that the kernel gives to connections: who tries such a one until somebody listens may meet himself."""
+    while True:
+        port = random.randrange(11000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def find(name, *packages):

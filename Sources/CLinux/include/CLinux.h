@@ -17,5 +17,7 @@ int ftpsgate_inotify(void);
 int ftpsgate_inotify_watch(int inotify, const char *folder);
 /// Gives free memory back to the kernel (malloc_trim(3)).
 void ftpsgate_trim_memory(void);
+/// Unmaps the code and constants of the program and its libraries (madvise(2), MADV_DONTNEED): each page that runs again is mapped again.
+void ftpsgate_release_code(void);
 /// Names the calling thread, in at most 15 bytes.
 void ftpsgate_name_thread(const char *name);
