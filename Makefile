@@ -70,7 +70,7 @@ man: debug ## the manual pages in .build/man
 
 .PHONY: test unit interop transitions check
 test: deps ## install what is needed, build, run all tests
-	@$(MAKE) --no-print-directory build unit interop
+	@$(MAKE) --no-print-directory -k build unit interop
 
 unit: ## unit tests; of one module: make unit M=FTPSession
 	@Tests/dependencies.sh build
