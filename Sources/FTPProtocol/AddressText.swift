@@ -27,6 +27,8 @@ public enum AddressText {
     /// around it.
     private static func address(in word: ArraySlice<UInt8>, other kept: IPAddress) -> Range<Int>? {
         let colon = UInt8(ascii: ":")
+        // All punctuation, and yet an address.
+        if word.elementsEqual([colon, colon]) { return kept == .anyV6 ? nil : word.indices }
         let isPunctuation: (UInt8) -> Bool = { $0 == UInt8(ascii: ".") || $0 == colon }
         let first = word.starts(with: [colon, colon]) ? word.startIndex : word.firstIndex { !isPunctuation($0) }
         guard let first, let last = word.lastIndex(where: { !isPunctuation($0) }), last - first < lengthLimit else { return nil }
