@@ -22,7 +22,7 @@ extension Session {
     private func isUrgent(_ command: Command) -> Bool {
         switch (state, command.verb) {
         case (.transferring, .abor), (.transferring, .noop), (.verifying, .abor), (.verifying, .noop), (.aborting, .noop): true
-        case (.transferring, .stat): command.argument.isEmpty && readyBackend != nil
+        case (.transferring, .stat): command.argument.isEmpty && readyBackend != nil && statsPending < Self.statLimit
         default: false
         }
     }

@@ -121,6 +121,8 @@ public struct Session: ~Copyable {
     /// Lines that may wait behind the one in flight; beyond it the driver stops reading.
     static let queueLimit = 16
     static let queueByteLimit = 4096
+    /// STAT commands that may be at the backend during a transfer; more wait like other commands.
+    static let statLimit = 4
 
     public init(policy: SessionPolicy, facts: Facts) {
         self.policy = policy
@@ -151,6 +153,8 @@ public struct Session: ~Copyable {
 
     public var isClosed: Bool { state == .closed }
     public var isSecured: Bool { security != .clear }
+    /// Whether CCC has ended TLS on the control connection.
+    public var isCleared: Bool { security == .cleared }
     /// Whether a transfer is under way: the idle clock stands still.
     public var isTransferring: Bool {
         switch state {

@@ -47,6 +47,7 @@ final class BackendDialer {
     struct Problem: Error {
         let reason: String
         let target: String
+        var isTimeout = false
     }
 
     typealias Completion = (Result<any Transport, Problem>) -> Void
@@ -93,7 +94,9 @@ final class BackendDialer {
             }
             let rest = addresses.dropFirst()
             guard rest.isEmpty else { return dial(rest, port, attempt, onFailure, onConnected) }
-            onFailure(Problem(reason: reason, target: "\(address)"))
+            var problem = Problem(reason: reason, target: "\(address)")
+            if case .timedOut = result { problem.isTimeout = true }
+            onFailure(problem)
         }
     }
 

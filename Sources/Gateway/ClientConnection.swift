@@ -33,6 +33,8 @@ final class ClientConnection {
     private var isRunning = false
     private var phase = Phase.clear
     private let isImplicit: Bool
+    /// The control connection's; kept for data connections behind CCC.
+    private var clientCertificate: [UInt8]?
     private let tag = SessionTag.random()
     private let journal: SessionLog
     private let onEnd: (ClientConnection) -> Void
@@ -51,8 +53,10 @@ final class ClientConnection {
         self.isImplicit = isImplicit
         self.surroundings = surroundings
         self.onEnd = onEnd
+        var policy = configuration.session
+        policy.hostNames = configuration.tls.dnsNames
         session = Session(
-            policy: configuration.session,
+            policy: policy,
             facts: Session.Facts(
                 client: transport.peerAddress, isImplicit: isImplicit,
                 passiveAddress: surroundings.publicAddress.address(
@@ -90,7 +94,8 @@ final class ClientConnection {
         while steps < Self.stepsPerTurn {
             while steps < Self.stepsPerTurn, step() { steps += 1 }
             guard phase != .over else { return }
-            client.flush()
+            // Behind our close_notify nothing is said before the client's.
+            if phase == .endingTLS { client.stream.flush() } else { client.flush() }
             backend?.flush()
             guard let code = client.stream.sendFailure else { break }
             events.append(.clientGone(.clientReset(errno: code)))
@@ -116,6 +121,7 @@ final class ClientConnection {
         case .done:
             phase = .secured
             framer.limit = Self.lineLimit
+            clientCertificate = client.stream.tls?.facts?.clientCertificate?.der
             journal.secured(client.stream.tls?.facts)
             events.append(.clientSecured)
         case .failed(let error): events.append(.clientGone(reason(error)))
@@ -124,19 +130,23 @@ final class ClientConnection {
     }
 
     private func takeFromClient() -> Bool {
-        guard phase != .handshaking, session.takesCommands else { return false }
-        if let line = framer.next() {
+        // A client that reads no replies is given no more of them.
+        guard phase != .handshaking, session.takesCommands, client.unsentCount < Self.unreadLimit else { return false }
+        // What came behind CCC waits until TLS is off.
+        if phase != .endingTLS, let line = framer.next() {
             if let event = event(line) { events.append(event) }
             return true
         }
-        switch client.receive() {
-        case .nothing: return false
-        case .bytes(let bytes):
-            if phase == .clear, !session.isSecured, bytes[0] == FirstByte.ofTLS {
+        let input = client.receive { bytes in
+            if phase == .clear, !session.isSecured, framer.pendingCount == 0, bytes.first == FirstByte.ofTLS {
                 events.append(.clientGone(.tlsOnExplicitPort))
             } else {
                 framer.append(contentsOf: bytes)
             }
+        }
+        switch input {
+        case .nothing: return false
+        case .taken: break
         case .ended(.closeNotify) where phase == .endingTLS:
             client.stream.stopTLS()
             phase = .clear
@@ -169,9 +179,9 @@ final class ClientConnection {
                 events.append(.backendSentPart(code: part.code, bytes: part.bytes))
                 return true
             }
-            switch backend.receive() {
+            switch backend.receive({ parser.append(contentsOf: $0) }) {
             case .nothing: return false
-            case .bytes(let bytes): parser.append(contentsOf: bytes)
+            case .taken: break
             case .ended:
                 backend.stream.transport.close()
                 self.backend = nil
@@ -205,7 +215,7 @@ final class ClientConnection {
         case .issueTicket: client.issueTicket()
 
         case .connectBackend: connectBackend()
-        case .sendToBackend(let command): backend?.say(command.line + [13, 10])
+        case .sendToBackend(let command): backend?.say(line: command.line)
         case .remember(let memory):
             if let backend { surroundings.backend.remember(memory, of: backend.stream.transport.peerAddress) }
 
@@ -251,7 +261,7 @@ final class ClientConnection {
                 post(.backendConnected(BackendFacts(address: address, memory: surroundings.backend.memory(of: address))))
             case .failure(let problem):
                 journal.backendUnavailable(problem)
-                post(.backendUnavailable(problem.reason))
+                post(problem.isTimeout ? .backendConnectTimedOut : .backendUnavailable(problem.reason))
             }
         }
     }
@@ -261,7 +271,8 @@ final class ClientConnection {
         if let data, !data.hasEnded { return data }
         guard let control = backend?.stream.transport else { return nil }
         let peer = client.stream.transport.peerAddress
-        let binding = ClientDataEnd.Binding(tag: tag, client: peer, certificate: client.stream.tls?.facts?.clientCertificate?.der)
+        let binding = ClientDataEnd.Binding(
+            tag: tag, client: peer, certificate: clientCertificate, isControlCleared: session.isCleared)
         let channel = DataChannel(
             surroundings,
             client: ClientDataEnd(surroundings, binding: binding, isProtected: { [unowned self] in isDataPrivate }),
@@ -308,6 +319,7 @@ final class ClientConnection {
 
     private func close(_ reason: CloseReason) {
         let wasSecured = phase == .secured
+        let isEndingTLS = phase == .endingTLS
         phase = .over
         events = []
         clocks.cancelAll()
@@ -319,7 +331,7 @@ final class ClientConnection {
         if case .clientReset = reason {
             client.stream.transport.close()
         } else {
-            client.flush(moreFollows: wasSecured)
+            if !isEndingTLS { client.flush(moreFollows: wasSecured) }
             if wasSecured { client.stream.sendCloseNotify(isLast: true) }
             surroundings.linger(client.stream)
         }

@@ -28,6 +28,8 @@ final class ClientDataEnd {
         let client: SocketAddress
         /// The control connection's client certificate.
         let certificate: [UInt8]?
+        /// CCC has ended TLS on the control connection: from then on the address alone binds.
+        let isControlCleared: Bool
     }
 
     private(set) var state = State.unused
@@ -197,7 +199,7 @@ final class ClientDataEnd {
     private func judge(_ stream: Stream) -> DataFailure? {
         guard let facts = stream.tls?.facts else { return .handshakeFailed("no facts about the handshake") }
         if let certificate = binding.certificate, facts.clientCertificate?.der != certificate { return .certificateDiffers }
-        guard surroundings.configuration.dataSession == .require else { return nil }
+        guard surroundings.configuration.dataSession == .require, !binding.isControlCleared else { return nil }
         if facts.isResumed, facts.sessionTag == binding.tag { return nil }
         return offeredForeignSession || facts.isResumed ? .foreignSession : .notResumed
     }

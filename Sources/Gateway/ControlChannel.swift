@@ -4,7 +4,7 @@ import TLS
 /// A control connection of either side: bytes in, and replies or commands out, several in one write.
 final class ControlChannel {
     enum Input {
-        case bytes([UInt8])
+        case taken
         case nothing
         case ended(Stream.End)
     }
@@ -24,16 +24,29 @@ final class ControlChannel {
         self.staging = staging
     }
 
-    func receive() -> Input {
+    /// - Parameter take: is given what has come, once; it is overwritten thereafter, since it may hold a password.
+    func receive(_ take: (UnsafeRawBufferPointer) -> Void) -> Input {
         switch stream.read(into: staging.plaintext, limit: Self.readSize) {
-        case .bytes(let count): .bytes(Array(staging.plaintext[..<count]))
-        case .wouldBlock: .nothing
-        case .end(let end): .ended(end)
+        case .bytes(let count):
+            let area = UnsafeMutableRawBufferPointer(rebasing: staging.plaintext[..<count])
+            take(UnsafeRawBufferPointer(area))
+            area.initializeMemory(as: UInt8.self, repeating: 0)
+            return .taken
+        case .wouldBlock: return .nothing
+        case .end(let end): return .ended(end)
         }
     }
 
     /// Queues bytes; `flush` sends them.
     func say(_ bytes: [UInt8]) { outbox += bytes }
+
+    /// Queues a line, CRLF behind it.
+    func say(line: [UInt8]) {
+        // An array that grows by itself leaves a copy behind.
+        outbox.reserveCapacity(outbox.count + line.count + 2)
+        outbox += line
+        outbox += [13, 10]
+    }
 
     /// Forgets what was queued and not yet sent.
     func fallSilent() { outbox = [] }
@@ -51,7 +64,11 @@ final class ControlChannel {
             needsTicket = false
             stream.tls?.queueTicket()
         }
-        outbox.withUnsafeBytes { stream.write($0, moreFollows: moreFollows) }
+        outbox.withUnsafeMutableBytes { bytes in
+            stream.write(UnsafeRawBufferPointer(bytes), moreFollows: moreFollows)
+            // One of the lines may have been a password.
+            bytes.initializeMemory(as: UInt8.self, repeating: 0)
+        }
         outbox.removeAll(keepingCapacity: outbox.capacity <= Self.keptCapacity)
     }
 

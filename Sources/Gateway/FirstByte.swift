@@ -8,7 +8,7 @@ final class FirstByte {
     private var timer: (any Timer)?
     private let onDecided: (_ isImplicit: Bool) -> Void
 
-    private static let patience: Duration = .milliseconds(300)
+    private static let patience: Duration = .milliseconds(250)
     /// The first byte of a TLS handshake record (RFC 8446 section 5.1).
     static let ofTLS: UInt8 = 0x16
 

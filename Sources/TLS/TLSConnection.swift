@@ -87,7 +87,11 @@ public final class TLSConnection {
         let bio = RecordBIO.make(for: self)
         SSL_set_bio(ssl, bio, bio)
         SSL_set_accept_state(ssl)
-        if case .data = role { SSL_set_num_tickets(ssl, 0) }
+        switch role {
+        // Passwords come through here: what OpenSSL has handed out it does not keep.
+        case .control: SSL_set_options(ssl, shim_SSL_OP_CLEANSE_PLAINTEXT)
+        case .data: SSL_set_num_tickets(ssl, 0)
+        }
     }
 
     deinit { SSL_free(ssl) }

@@ -27,6 +27,9 @@ public final class TLSContext: @unchecked Sendable {
     let policy: TLSPolicy
     private let staples: [Staple]
 
+    /// Every name in the certificates, wildcards included.
+    public var dnsNames: [String] { groups.flatMap { $0.identities[0].leaf.dnsNames } }
+
     /// New connections begin with the first identity's; the name that the client asks for may lead to another.
     var pointer: OpaquePointer { groups[0].pointer }
 
