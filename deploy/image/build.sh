@@ -53,7 +53,7 @@ build_ftpsgate() {
         base_image ftpsgate-builder "ca-certificates,git,binutils,libc6-dev,libgcc-12-dev,libstdc++-12-dev,pkg-config,libevent-dev,libssl-dev,libcurl4,libxml2,libsqlite3-0,zlib1g-dev,libncurses6,libedit2"
         # Packages that Package.swift names are fetched here, since the builder may have no network.
         swift package resolve --scratch-path "$work/packages" >/dev/null
-        buildah bud --isolation chroot --pull-never --format docker --ignorefile deploy/Dockerfile.dockerignore \
+        buildah bud --layers --isolation chroot --pull-never --format docker --ignorefile deploy/Dockerfile.dockerignore \
             --build-arg BUILDER=localhost/ftpsgate-builder:bookworm "${labels[@]}" \
             -v "$toolchain:/usr/local/swift:ro" -v "$PWD/$work/packages:/src/.build" \
             -f deploy/Dockerfile -t localhost/ftpsgate:latest .
@@ -70,7 +70,7 @@ build_vsftpd() {
     else
         require buildah debootstrap
         base_image ftpsgate-debian ""
-        buildah bud --isolation chroot --pull-never --format docker --build-arg BASE=localhost/ftpsgate-debian:bookworm \
+        buildah bud --layers --isolation chroot --pull-never --format docker --build-arg BASE=localhost/ftpsgate-debian:bookworm \
             -t localhost/ftpsgate-vsftpd:latest deploy/vsftpd
     fi
     echo "image: ftpsgate-vsftpd:latest has $(($(image_size ftpsgate-vsftpd) / 1000000)) MB"
