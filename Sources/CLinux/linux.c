@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 
+#include <fcntl.h>
 #include <link.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -42,4 +43,15 @@ int ftpsgate_inotify(void) { return inotify_init1(IN_NONBLOCK | IN_CLOEXEC); }
 
 int ftpsgate_inotify_watch(int inotify, const char *folder) {
     return inotify_add_watch(inotify, folder, IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR);
+}
+
+int ftpsgate_pipe(int ends[2]) {
+    if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0) return -1;
+    // What the kernel grants a process without privileges; the usual 64 KiB do as well, with more calls.
+    fcntl(ends[1], F_SETPIPE_SZ, 1 << 20);
+    return 0;
+}
+
+long ftpsgate_splice(int from, int to, unsigned long count) {
+    return splice(from, NULL, to, NULL, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 }

@@ -259,8 +259,7 @@ final class DataChannel {
     }
 
     private func checkProgress(_ limit: Duration) {
-        let unsent = (client.stream?.unsentCount ?? 0) + (backend.stream?.unsentCount ?? 0)
-        let progress = relay == nil ? 0 : bytesMoved - unsent
+        let progress = bytesMoved - (relay?.unsentCount ?? 0)
         let now = surroundings.scheduler.now
         if progress != progressAtLastLook {
             progressAtLastLook = progress

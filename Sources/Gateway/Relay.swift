@@ -27,6 +27,15 @@ final class Relay {
     /// The sink's peer has said that it is leaving: more bytes would not arrive.
     var refusesMore = false
     private(set) var bytesMoved = 0
+    /// Where both sides are in the clear the kernel moves the bytes by itself, once the transfer has shown that it is a long one.
+    private var bypass: KernelPipe?
+    private var canBypass = true
+    /// Whether the kernel is at it.
+    var isBypassing: Bool { bypass != nil }
+    /// Bytes that were taken from the source and that the sink's connection has not taken.
+    var unsentCount: Int { sink.unsentCount + (bypass?.heldCount ?? 0) }
+
+    private static let bytesBeforeBypass = 1024 * 1024
 
     /// Bytes that one turn may move before others have theirs.
     private static let turnBudget = 1024 * 1024
@@ -46,6 +55,8 @@ final class Relay {
         self.onEnd = onEnd
     }
 
+    deinit { closeBypass() }
+
     /// Does all that can be done now, within one turn's budget.
     func pump() {
         var budget = Self.turnBudget
@@ -59,6 +70,10 @@ final class Relay {
             guard budget > 0 else {
                 sink.flush()
                 return source.transport.wake()
+            }
+            if openBypass(), let isGoing = pumpBypass(&budget) {
+                guard isGoing else { return }
+                continue
             }
             let limit = staging.pool.isExhausted ? Staging.smallestBatch : batch
             switch source.read(into: staging.plaintext, limit: limit) {
@@ -77,6 +92,54 @@ final class Relay {
                 onSourceEnd(end)
             }
         }
+    }
+
+    private func openBypass() -> Bool {
+        if bypass != nil { return true }
+        guard canBypass, bytesMoved >= Self.bytesBeforeBypass, source.isTransparentForReading, sink.isTransparentForWriting else {
+            return false
+        }
+        bypass = staging.pipes.take()
+        canBypass = bypass != nil
+        return canBypass
+    }
+
+    /// - Returns: whether to go on; nil where bytes have to be moved by hand after all, with the pipe empty.
+    private func pumpBypass(_ budget: inout Int) -> Bool? {
+        guard let pipe = bypass else { return nil }
+        switch sink.flush(pipe) {
+        case true?: break
+        case false?:
+            if sink.sendFailure != nil { finish(.sinkFailed) }
+            return false
+        case nil:
+            sink.write(UnsafeRawBufferPointer(rebasing: staging.plaintext[..<pipe.read(into: staging.plaintext)]))
+            canBypass = pipe.heldCount > 0
+            if !canBypass { closeBypass() }
+            return canBypass ? true : nil
+        }
+        switch source.read(into: pipe, limit: Self.turnBudget) {
+        case nil:
+            canBypass = false
+            closeBypass()
+            return nil
+        case .bytes where refusesMore: finish(.sinkFailed)
+        case .bytes(let count):
+            bytesMoved += count
+            budget -= count
+            return true
+        case .wouldBlock: break
+        case .end(let end):
+            sourceEnd = end
+            onSourceEnd(end)
+            return true
+        }
+        return false
+    }
+
+    private func closeBypass() {
+        if let pipe = bypass { staging.pipes.giveBack(pipe) }
+        bypass = nil
     }
 
     /// Behind a short read often comes nothing but the end: its close_notify, or its FIN, is to travel with these bytes. A clear
@@ -99,6 +162,7 @@ final class Relay {
 
     private func finish(_ ending: Ending) {
         isOver = true
+        closeBypass()
         onEnd(ending)
     }
 }

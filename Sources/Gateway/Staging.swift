@@ -1,3 +1,5 @@
+import NetIO
+
 /// A worker's areas for bytes on their way through: one set for all of its connections.
 ///
 /// A connection uses them within one operation only; what is left over at its end moves to the connection's own storage. So an
@@ -11,6 +13,8 @@ final class Staging {
     let outgoing = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 64)
     /// For what connections keep.
     let pool = BufferPool()
+    /// For transfers that the kernel can do alone.
+    let pipes = KernelPipes()
 
     /// Holds the largest batch, and a record's overhead for each of its records.
     static let size = largestBatch + 64 * 1024

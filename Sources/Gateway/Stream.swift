@@ -134,6 +134,39 @@ final class Stream: RecordTransport {
         return total > 0 ? .bytes(total) : .end(end)
     }
 
+    // MARK: - Within the kernel
+
+    /// Whether the next bytes to be read are the peer's own, and still with the kernel.
+    var isTransparentForReading: Bool { tls == nil && stash.isEmpty && lastEnd == nil }
+    /// Whether what is written goes out as it is, and nothing waits in front of it.
+    var isTransparentForWriting: Bool { tls == nil && madeCount == 0 && unsent.isEmpty }
+
+    /// As `read`, into an empty pipe; nil where the kernel cannot do it.
+    func read(into pipe: KernelPipe, limit: Int) -> Read? {
+        switch transport.receive(into: pipe, limit: limit) {
+        case nil: return nil
+        case .bytes(let count):
+            receivedCount += count
+            return .bytes(count)
+        case .wouldBlock: return .wouldBlock
+        case .endOfStream: return ended(.fin, after: 0)
+        case .failed(let errno): return ended(.failed(.transport(errno: errno)), after: 0)
+        }
+    }
+
+    /// Sends what the pipe holds. True when it is empty; nil where the kernel cannot do it.
+    func flush(_ pipe: KernelPipe) -> Bool? {
+        while pipe.heldCount > 0, sendFailure == nil {
+            switch transport.send(from: pipe) {
+            case nil: return nil
+            case .bytes: continue
+            case .wouldBlock, .endOfStream: return false
+            case .failed(let errno): sendFailure = errno
+            }
+        }
+        return sendFailure == nil
+    }
+
     // MARK: - Writing
 
     /// Bytes that the connection did not take: nothing more should be made before they are gone.

@@ -63,7 +63,7 @@ final class Worker {
             }
             surroundings.passivePorts.add(listener)
         }
-        trimming = LoopTimer(loop: loop) { [unowned self] in if sessions.isEmpty { Memory.trim() } }
+        trimming = LoopTimer(loop: loop) { [unowned self] in trim() }
         mail = MailboxReader(mailbox, loop: loop) { [unowned self] in take($0) }
     }
 
@@ -121,6 +121,12 @@ final class Worker {
         let timer = LoopTimer(loop: loop) { [unowned self] in loop.stop() }
         timer.start(after: Self.lastWordsLimit)
         lastWords = timer
+    }
+
+    private func trim() {
+        guard sessions.isEmpty else { return }
+        surroundings.staging.pipes.trim()
+        Memory.trim()
     }
 
     private func report(_ client: IPAddress) {

@@ -24,6 +24,10 @@ public protocol Transport: AnyObject {
     func send(_ bytes: UnsafeRawBufferPointer) -> IOResult
     /// - Parameter moreFollows: another send, or `finishWriting`, comes at once: the last segment may wait for it.
     func send(_ bytes: UnsafeRawBufferPointer, moreFollows: Bool) -> IOResult
+    /// Moves up to `limit` bytes of the connection into an empty pipe, within the kernel; nil where that cannot be done.
+    func receive(into pipe: KernelPipe, limit: Int) -> IOResult?
+    /// Moves what a pipe holds into the connection, within the kernel; nil where that cannot be done.
+    func send(from pipe: KernelPipe) -> IOResult?
     /// Sends FIN; reading goes on.
     func finishWriting()
     /// Has `onReady` called in a later turn of the loop, after others had theirs.
@@ -36,6 +40,8 @@ public protocol Transport: AnyObject {
 
 extension Transport {
     public func send(_ bytes: UnsafeRawBufferPointer, moreFollows: Bool) -> IOResult { send(bytes) }
+    public func receive(into pipe: KernelPipe, limit: Int) -> IOResult? { nil }
+    public func send(from pipe: KernelPipe) -> IOResult? { nil }
 }
 
 /// One timer; restarting replaces the earlier deadline.

@@ -70,6 +70,48 @@ public final class SocketTransport: Transport {
         }
     }
 
+    public func receive(into pipe: KernelPipe, limit: Int) -> IOResult? {
+        precondition(pipe.heldCount == 0, "with an empty pipe EAGAIN can only mean the socket")
+        guard descriptor >= 0 else { return .failed(errno: EBADF) }
+        guard isReadable else { return .wouldBlock }
+        while true {
+            let count = ftpsgate_splice(descriptor, pipe.writeEnd, UInt(limit))
+            if count > 0 {
+                pipe.heldCount = count
+                return .bytes(count)
+            }
+            if count == 0 { return .endOfStream }
+            switch errno {
+            case EINTR: continue
+            case EAGAIN:
+                isReadable = false
+                return .wouldBlock
+            case EINVAL: return nil
+            case let code: return .failed(errno: code)
+            }
+        }
+    }
+
+    public func send(from pipe: KernelPipe) -> IOResult? {
+        guard descriptor >= 0 else { return .failed(errno: EBADF) }
+        guard isWritable else { return .wouldBlock }
+        while true {
+            let count = ftpsgate_splice(pipe.readEnd, descriptor, UInt(pipe.heldCount))
+            if count > 0 {
+                pipe.heldCount -= count
+                return .bytes(count)
+            }
+            switch errno {
+            case EINTR: continue
+            case EAGAIN:
+                isWritable = false
+                return .wouldBlock
+            case EINVAL: return nil
+            case let code: return .failed(errno: code)
+            }
+        }
+    }
+
     public func finishWriting() {
         if descriptor >= 0 { shutdown(descriptor, Int32(SHUT_WR)) }
     }

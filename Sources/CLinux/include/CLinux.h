@@ -15,6 +15,10 @@ int ftpsgate_inotify(void);
 /// Reports whatever may have given a folder's file another content: written and closed, renamed into it, made, or the folder
 /// itself gone.
 int ftpsgate_inotify_watch(int inotify, const char *folder);
+/// A pipe, non-blocking, close-on-exec, with room for about a mebibyte where the kernel grants it: [0] is read, [1] written.
+int ftpsgate_pipe(int ends[2]);
+/// splice(2) that moves pages and never blocks on the pipe; -1 with errno, else how many bytes.
+long ftpsgate_splice(int from, int to, unsigned long count);
 /// Gives free memory back to the kernel (malloc_trim(3)).
 void ftpsgate_trim_memory(void);
 /// Unmaps the code and constants of the program and its libraries (madvise(2), MADV_DONTNEED): each page that runs again is mapped again.
