@@ -49,6 +49,9 @@ extension Reply {
 
     public static let loginFirst = Reply(530, "Log in with USER and PASS first.")
     public static let notPermitted = Reply(550, "Not permitted by this gateway.")
+    public static let otherCertificate = Reply(530, "The certificate is another user's: log in as the user that it names.")
+    public static let loggedInByCertificate = Reply(232, "Logged in by certificate.")
+    public static let certificateLoginFailed = Reply(530, "Login by certificate failed at the backend: ask the operator.")
     public static let userDenied = Reply(530, "This user may not log in here.")
     public static let notImplemented = Reply(502, "Command not offered by this gateway: use PASV, EPSV, PORT or EPRT.")
     public static let reinRefused = Reply(502, "REIN would end TLS with the login: connect again instead.")

@@ -87,6 +87,7 @@ public enum Note: Equatable, Sendable {
         case beforeLogin = "before_login"
         case notPermitted = "not_permitted"
         case userDenied = "user_denied"
+        case otherCertificate = "other_certificate"
         case bounce = "bounce_refused"
         case clearData = "clear_data_refused"
         case clearControl = "clear_control_refused"

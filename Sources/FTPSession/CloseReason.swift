@@ -12,6 +12,8 @@ public enum CloseReason: Equatable, Sendable {
     case notFTP
     case tlsOnExplicitPort
     case tlsFailed(String)
+    /// The client's certificate was not taken, or none was shown.
+    case certificateRejected(String)
     case tooManyBadLines
     case tooManyLoginFailures
 
@@ -45,6 +47,7 @@ public enum CloseReason: Equatable, Sendable {
         case .notFTP: "not_ftp"
         case .tlsOnExplicitPort: "tls_on_explicit_port"
         case .tlsFailed: "tls_failed"
+        case .certificateRejected: "certificate_rejected"
         case .tooManyBadLines: "too_many_bad_lines"
         case .tooManyLoginFailures: "too_many_login_failures"
         case .handshakeTimeout: "handshake_timeout"
@@ -67,6 +70,7 @@ public enum CloseReason: Equatable, Sendable {
     var farewell: Reply? {
         switch self {
         case .clientQuit, .clientClosed, .clientReset, .pipelinedBeforeTLS, .notFTP, .tlsOnExplicitPort, .tlsFailed,
+            .certificateRejected,
             .handshakeTimeout, .backendSaidGoodbye:
             nil
         case .tooManyBadLines: .tooManyBadLines
@@ -88,7 +92,9 @@ public enum CloseReason: Equatable, Sendable {
     /// More for the log, where there is more to say.
     public var detail: String? {
         switch self {
-        case .tlsFailed(let text), .backendUnavailable(let text), .backendRefused(let text), .backendSaidGoodbye(let text): text
+        case .tlsFailed(let text), .certificateRejected(let text), .backendUnavailable(let text), .backendRefused(let text),
+            .backendSaidGoodbye(let text):
+            text
         case .clientReset(let errno): "errno \(errno)"
         default: nil
         }

@@ -8,6 +8,8 @@ public enum Event: Equatable, Sendable {
     case accepted
     case clientSent(Command)
     case clientSentMalformed(MalformedLine)
+    /// The client's certificate binds its login: these are the users that it names. Comes before `clientSecured`.
+    case clientCertified(users: [String])
     /// The TLS handshake on the control connection is over.
     case clientSecured
     /// The client is gone, or must go: nothing more can be said to it.

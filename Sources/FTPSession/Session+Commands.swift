@@ -71,6 +71,8 @@ extension Session {
             .acct where command.argument.count > Self.passwordLimit:
             return refuse(command, .argumentTooLong, .argumentTooLong)
         case .user where !policy.permitsUser(command.argumentText): return refuse(command, .userDenied, .userDenied)
+        case .user where !certificatePermits(user: command.argumentText):
+            return refuse(command, .otherCertificate, .otherCertificate)
         case .quit where readyBackend == nil:
             reply(.bye)
             return end(.clientQuit)
@@ -100,7 +102,8 @@ extension Session {
         default: break
         }
         if command.verb == .user { login = .named(command.argumentText, before: user) }
-        state = .awaitingReply(to: command)
+        let isCertified = command.verb == .user && storedPassword(for: command.argumentText) != nil
+        state = isCertified ? .loggingIn(user: command, .naming) : .awaitingReply(to: command)
         actions.append(.cancelTimer(.idle))
         send(command)
     }
@@ -168,6 +171,7 @@ extension Session {
         if reply.code == 421, state != .quitting { return lastWords(reply) }
         switch state {
         case .awaitingReply(let command): answered(command, reply)
+        case .loggingIn(let user, let step): loggingIn(user, step, reply)
         case .preparingData(let setup) where setup.step == .awaitingReply: preparing(setup, .backendSent(reply))
         case .transferring(let transfer): transferring(transfer, reply)
         case .aborting(let aborting): self.aborting(aborting, reply)

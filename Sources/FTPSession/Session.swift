@@ -30,6 +30,8 @@ public struct Session: ~Copyable {
         case aborting(Aborting)
         /// The client has been answered; the backend's reply to the failed transfer is read and dropped.
         case discarding
+        /// A client's USER is being answered by its certificate.
+        case loggingIn(user: Command, CertificateLogin)
         /// A NOOP of ours is out, to find where the backend's replies stand.
         case resynchronising
         /// The client's QUIT has been relayed.
@@ -98,6 +100,8 @@ public struct Session: ~Copyable {
     var security = Security.clear
     var backend = Backend.absent
     var login = Login.none
+    /// The only users that the client's certificate lets it be; nil where certificates do not bind.
+    var certifiedUsers: [String]?
     /// PBSZ has been accepted, or need not be.
     var hasProtectionBuffer = false
     var isDataPrivate = false
@@ -169,6 +173,7 @@ public struct Session: ~Copyable {
     private mutating func process(_ event: Event) {
         switch event {
         case .accepted, .clientSecured: securing(event)
+        case .clientCertified(let users): certifiedUsers = users
         case .clientSent(let command): received(.command(command))
         case .clientSentMalformed(let malformed): received(.malformed(malformed))
         case .clientGone(let reason): end(reason)

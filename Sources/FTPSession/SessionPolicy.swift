@@ -80,6 +80,8 @@ public struct SessionPolicy: Sendable, Equatable {
     /// Replaces the backend's address and banner texts where they would reach the client.
     public var hideBackend = false
     public var allowCCC = false
+    /// Passwords for the backend of users that their certificates log in (`--client-cert-login`).
+    public var certificateLogins: [String: Secret] = [:]
     /// Refusals of PASS before the session is closed; 0 means no limit.
     public var maxLoginAttempts = 5
 

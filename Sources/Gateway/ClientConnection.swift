@@ -35,6 +35,7 @@ final class ClientConnection {
     private let isImplicit: Bool
     /// The control connection's; kept for data connections behind CCC.
     private var clientCertificate: [UInt8]?
+    private var terms: TLSConnection.Terms?
     private let tag = SessionTag.random()
     private let journal: SessionLog
     private let onEnd: (ClientConnection) -> Void
@@ -122,11 +123,24 @@ final class ClientConnection {
             phase = .secured
             framer.limit = Self.lineLimit
             clientCertificate = client.stream.tls?.facts?.clientCertificate?.der
+            terms = client.stream.tls?.terms
             journal.secured(client.stream.tls?.facts)
+            if let users = certifiedUsers { events.append(.clientCertified(users: users)) }
             events.append(.clientSecured)
-        case .failed(let error): events.append(.clientGone(reason(error)))
+        case .failed(let error):
+            if case .certificateRejected(let rejection, let subject) = error {
+                journal.rejected(rejection, of: subject, "control")
+            }
+            events.append(.clientGone(reason(error)))
         }
         return true
+    }
+
+    /// The users that the client's certificate names, where certificates bind logins and one was shown.
+    private var certifiedUsers: [String]? {
+        let rules = surroundings.configuration.certificateUsers
+        guard !rules.isEmpty, let certificate = client.stream.tls?.facts?.clientCertificate else { return nil }
+        return rules.flatMap { $0.users(of: certificate) }
     }
 
     private func takeFromClient() -> Bool {
@@ -195,6 +209,7 @@ final class ClientConnection {
         switch error {
         case .transport(let errno): .clientReset(errno: errno)
         case .disconnected: .clientClosed
+        case .certificateRejected(let rejection, _): .certificateRejected("\(rejection)")
         default: .tlsFailed("\(error)")
         }
     }
@@ -272,7 +287,8 @@ final class ClientConnection {
         guard let control = backend?.stream.transport else { return nil }
         let peer = client.stream.transport.peerAddress
         let binding = ClientDataEnd.Binding(
-            tag: tag, client: peer, certificate: clientCertificate, isControlCleared: session.isCleared)
+            tag: tag, client: peer, certificate: clientCertificate, isControlCleared: session.isCleared, terms: terms,
+            session: journal.id)
         let channel = DataChannel(
             surroundings,
             client: ClientDataEnd(surroundings, binding: binding, isProtected: { [unowned self] in isDataPrivate }),

@@ -30,6 +30,10 @@ final class ClientDataEnd {
         let certificate: [UInt8]?
         /// CCC has ended TLS on the control connection: from then on the address alone binds.
         let isControlCleared: Bool
+        /// The rules that the control connection came under; nil where it was never encrypted.
+        let terms: TLSConnection.Terms?
+        /// For the log.
+        let session: String
     }
 
     private(set) var state = State.unused
@@ -131,10 +135,11 @@ final class ClientDataEnd {
         }
         stream.startTLS(
             surroundings.configuration.tls,
-            .data(accepts: { [weak self, tag = binding.tag] offered in
-                if offered != tag { self?.offeredForeignSession = true }
-                return offered == tag
-            }))
+            .data(
+                accepts: { [weak self, tag = binding.tag] offered in
+                    if offered != tag { self?.offeredForeignSession = true }
+                    return offered == tag
+                }, terms: binding.terms))
         state = .connected(stream)
         if isAwaited { startHandshakeClock() }
         pump()
@@ -184,6 +189,9 @@ final class ClientDataEnd {
         case .wantsRead, .wantsWrite: stream.flush()
         case .failed(let error):
             if case .connected = state { return fail(.noHandshake) }
+            if case .certificateRejected(let rejection, let subject) = error {
+                surroundings.log.rejected(rejection, of: subject, client: binding.client, session: binding.session, "data")
+            }
             fail(.handshakeFailed("\(error)"))
         case .done:
             handshakeTimer?.cancel()

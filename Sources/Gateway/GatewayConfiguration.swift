@@ -103,6 +103,8 @@ public struct GatewayConfiguration: Sendable {
     /// Ask the responders of our certificates' authorities for what is to be stapled.
     public var fetchesStaples = false
     public var session = SessionPolicy()
+    /// How clients' certificates name the users that they may log in as; empty: certificates bind no user.
+    public var certificateUsers: [CertificateUserRule] = []
     public var passivePorts = PassivePorts.range(PortRange(lower: 50000, upper: 50999)!)
     public var passiveAddress = PassiveAddress()
     public var dataSession = DataSession.prefer

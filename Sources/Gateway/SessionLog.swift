@@ -1,6 +1,7 @@
 import FTPProtocol
 import FTPSession
 import NetIO
+import PKI
 import TLS
 import Telemetry
 import Wire
@@ -36,6 +37,18 @@ final class SessionLog {
     func secured(_ facts: TLSConnection.Facts?) {
         tls = facts
         if let facts { log.metrics.countHandshake(facts, channel: "control") }
+        guard let facts, let certificate = facts.clientCertificate else { return }
+        log.info(
+            "tls.client_accepted",
+            [
+                "id": .string(id), "client": .string("\(client)"), "subject": .string(certificate.subject),
+                "sha256": .string(certificate.sha256Fingerprint), "resumed": facts.isResumed ? "yes" : "no",
+            ])
+    }
+
+    /// - Parameter channel: "control" or "data".
+    func rejected(_ rejection: CertificateRejection, of subject: String?, _ channel: String) {
+        log.rejected(rejection, of: subject, client: client, session: id, channel)
     }
 
     func transferStarts() { transferStarted = scheduler.now }
@@ -127,6 +140,23 @@ extension SessionLog {
 
 extension Duration {
     fileprivate var milliseconds: Int { Int(self / .milliseconds(1)) }
+}
+
+extension EventLog {
+    /// A client's certificate was not taken, or none was shown.
+    /// - Parameters:
+    ///   - subject: the certificate's, where there is one.
+    ///   - channel: "control" or "data".
+    func rejected(
+        _ rejection: CertificateRejection, of subject: String?, client: SocketAddress, session: String, _ channel: String
+    ) {
+        warning(
+            "tls.client_rejected",
+            [
+                "id": .string(session), "client": .string("\(client)"), "reason": .string(rejection.reason.rawValue),
+                "detail": .string(rejection.description), "subject": subject.map { .string($0) }, "channel": .string(channel),
+            ])
+    }
 }
 
 extension Metrics {

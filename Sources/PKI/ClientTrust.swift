@@ -31,6 +31,10 @@ public struct CertificateRejection: Error, Sendable, Equatable, CustomStringConv
 
     public static let noneSent = CertificateRejection(reason: .noneSent, description: "the client sent none")
 
+    /// It did not sign the handshake with the certificate's key.
+    public static let foreignKey = CertificateRejection(
+        reason: .other, description: "the client does not have the certificate's private key")
+
     init(reason: Reason, description: String) {
         self.reason = reason
         self.description = description

@@ -10,25 +10,13 @@ enum ServerName {
             context,
             { ssl, alert, _ in
                 guard let ssl, let connection = TLSConnection.of(ssl) else { return SSL_CLIENT_HELLO_ERROR }
-                let name = ServerName.offered(in: ssl)
-                if let name, let pointer = connection.context.pointer(for: name) {
-                    ServerName.use(pointer, for: ssl)
-                    return SSL_CLIENT_HELLO_SUCCESS
-                }
-                // Many clients ask for an address or a name of their own making: the first identity is for them.
-                guard connection.policy.requiresKnownName else { return SSL_CLIENT_HELLO_SUCCESS }
+                let name = ServerName.offered(in: ssl)?.lowercased()
+                if connection.selectContext(for: name) { return SSL_CLIENT_HELLO_SUCCESS }
                 connection.refusal =
                     name == nil ? "the client asks for no name" : "the client asks for a name that no certificate has"
                 alert?.pointee = SSL_AD_UNRECOGNIZED_NAME
                 return SSL_CLIENT_HELLO_ERROR
             }, nil)
-    }
-
-    /// SSL_set_SSL_CTX takes over the certificates and little else.
-    private static func use(_ context: OpaquePointer, for ssl: OpaquePointer) {
-        SSL_set_SSL_CTX(ssl, context)
-        SSL_set_verify(ssl, SSL_CTX_get_verify_mode(context), SSL_CTX_get_verify_callback(context))
-        SSL_set_verify_depth(ssl, SSL_CTX_get_verify_depth(context))
     }
 
     /// The host name in the ClientHello's extension: a list of names, each behind its type and its length.
@@ -49,10 +37,5 @@ enum ServerName {
         guard length > 0, length <= 255, 5 + length <= list.count else { return nil }
         let name = list[5..<5 + length]
         return name.allSatisfy { (33...126).contains($0) } ? String(decoding: name, as: UTF8.self) : nil
-    }
-
-    static func asked(on ssl: OpaquePointer) -> String? {
-        guard let name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name) else { return nil }
-        return String(cString: name)
     }
 }

@@ -62,6 +62,7 @@ public final class SessionStore: Sendable {
     public let ticketKeys: TicketKeys
     let cache = SessionCache()
     public let staples = StapleStore()
+    let intermediates = Intermediates()
 
     public init(ticketKeys: TicketKeys = TicketKeys()) { self.ticketKeys = ticketKeys }
 }

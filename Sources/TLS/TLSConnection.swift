@@ -10,8 +10,16 @@ public final class TLSConnection {
     public enum Role {
         /// Issues sessions that carry this tag, and show in clear whose they are.
         case control(tag: SessionTag, owner: SessionOwner = SessionOwner(0))
-        /// Issues no tickets: one that the client never reads turns its close into a RST that destroys an upload's tail.
-        case data(accepts: (SessionTag) -> Bool)
+        /// Issues no tickets: one that the client never reads turns its close into a RST that destroys an upload's tail. The
+        /// control connection's terms hold here too.
+        case data(accepts: (SessionTag) -> Bool, terms: Terms? = nil)
+    }
+
+    /// Which rules a control connection came under; its data connections come under the same.
+    public struct Terms: Sendable {
+        let scope: TLSContext.Scope
+        let sessionContext: [UInt8]
+        let serverName: String?
     }
 
     public enum Step: Equatable {
@@ -59,6 +67,12 @@ public final class TLSConnection {
     private let ssl: OpaquePointer  // SSL *
     let context: TLSContext
     var policy: TLSPolicy { context.policy }
+    /// The identities and the rules that the client's name has led to.
+    private var selected: ServerContext
+    private var scope: TLSContext.Scope
+    private var serverName: String?
+    /// For the log, where it was not taken.
+    var rejectedCertificate: Certificate?
     /// Why a callback of ours ended the handshake.
     var refusal: String?
     private var keyAge = KeyAge()
@@ -76,9 +90,15 @@ public final class TLSConnection {
     /// Nil until the handshake is over.
     public private(set) var facts: Facts?
 
-    /// - Parameter transport: outlives the connection.
-    public init(context: TLSContext, transport: any RecordTransport, role: Role) {
-        guard let ssl = SSL_new(context.pointer) else { preconditionFailure("OpenSSL is out of memory") }
+    /// - Parameters:
+    ///   - transport: outlives the connection.
+    ///   - port: that the client has connected to, where clients of some ports have rules of their own.
+    public init(context: TLSContext, transport: any RecordTransport, role: Role, port: UInt16? = nil) {
+        var scope = port.map { TLSContext.Scope.port($0) } ?? .everyone
+        if case .data(_, let terms?) = role { scope = terms.scope }
+        selected = context.initial(scope)
+        self.scope = scope
+        guard let ssl = SSL_new(selected.pointer) else { preconditionFailure("OpenSSL is out of memory") }
         self.ssl = ssl
         self.context = context
         self.transport = transport
@@ -101,12 +121,45 @@ public final class TLSConnection {
         SSL_get_ex_data(ssl, 0).map { Unmanaged<TLSConnection>.fromOpaque($0).takeUnretainedValue() }
     }
 
+    /// What data connections of this control connection are bound to.
+    public var terms: Terms {
+        Terms(scope: scope, sessionContext: selected.verification.sessionContext, serverName: serverName)
+    }
+
+    /// The client has said which name it wants: identities and rules follow from it, before a session is looked for.
+    /// - Returns: false where nobody has that name, and the handshake is to end.
+    func selectContext(for asked: String?) -> Bool {
+        serverName = asked
+        var wanted = asked
+        var sessionContext: [UInt8]?
+        if case .data(_, let terms?) = role {
+            // Many programs ask for no name on data connections. And what the control connection may, its data connections
+            // may, even after a reload: its tag is in the ticket, and the certificate is judged anew.
+            wanted = asked ?? terms.serverName
+            sessionContext = terms.sessionContext
+        }
+        guard let (context, scope) = context.select(wanted, scope, isFixed: sessionContext != nil) else { return false }
+        (selected, self.scope) = (context, scope)
+        SSL_set_SSL_CTX(ssl, context.pointer)
+        // The line above takes over the certificates and little else.
+        SSL_set_verify(ssl, context.verification.mode, nil)
+        let fence = sessionContext ?? context.verification.sessionContext
+        SSL_set_session_id_context(ssl, fence, UInt32(fence.count))
+        return true
+    }
+
+    /// Whether the certificate in a session is still good enough to resume it.
+    func accepts(resumed session: OpaquePointer) -> Bool {
+        selected.verification.accepts(resumed: session, knowing: store.intermediates)
+    }
+
     public func handshake() -> Step {
         guard facts == nil else { return .done }
         ERR_clear_error()
         let result = SSL_do_handshake(ssl)
         if result == 1 {
             facts = readFacts()
+            if selected.verification.trust != nil { store.intermediates.learn(from: ssl) }
             return .done
         }
         switch outcome(result) {
@@ -261,8 +314,11 @@ public final class TLSConnection {
         }
         switch reason {
         case SSL_R_CERTIFICATE_VERIFY_FAILED:
-            return .certificateRejected(String(cString: X509_verify_cert_error_string(SSL_get_verify_result(ssl))))
-        case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE: return .certificateRejected("the client sent none")
+            return .certificateRejected(
+                CertificateRejection(code: SSL_get_verify_result(ssl)), subject: rejectedCertificate?.subject)
+        case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE: return .certificateRejected(.noneSent, subject: nil)
+        case SSL_R_BAD_SIGNATURE where selected.verification.trust != nil:
+            return .certificateRejected(.foreignKey, subject: nil)
         case SSL_R_CALLBACK_FAILED where refusal != nil: return .peerMisbehaved(refusal ?? text)
         case SSL_R_HTTP_REQUEST, SSL_R_HTTPS_PROXY_REQUEST: return .notTLS
         case SSL_R_WRONG_VERSION_NUMBER where facts == nil: return .notTLS
@@ -284,7 +340,7 @@ public final class TLSConnection {
             version: String(cString: SSL_get_version(ssl)),
             cipher: SSL_CIPHER_get_name(SSL_get_current_cipher(ssl)).map { String(cString: $0) } ?? "none",
             isResumed: isResumed,
-            serverName: ServerName.asked(on: ssl),
+            serverName: serverName,
             alpn: alpn.map { String(decoding: UnsafeBufferPointer(start: $0, count: Int(alpnCount)), as: UTF8.self) },
             sessionTag: isResumed ? SSL_get_session(ssl).flatMap { Tickets.contents(of: $0)?.tag } : nil,
             lineage: ownLineage(isResumed),

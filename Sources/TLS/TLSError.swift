@@ -1,3 +1,5 @@
+public import PKI
+
 /// Why a connection's TLS failed, by who is to blame.
 public enum TLSError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The peer broke the protocol, or offered nothing that we take.
@@ -5,7 +7,7 @@ public enum TLSError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The peer sent a fatal alert.
     case peerAlert(String)
     /// The peer's certificate, or the want of one.
-    case certificateRejected(String)
+    case certificateRejected(CertificateRejection, subject: String?)
     /// What came is no TLS at all.
     case notTLS
     /// The peer left in the middle of the handshake.
@@ -18,7 +20,7 @@ public enum TLSError: Error, Equatable, Sendable, CustomStringConvertible {
         switch self {
         case .peerMisbehaved(let reason): reason
         case .peerAlert(let alert): "the client sent the alert \"\(alert)\""
-        case .certificateRejected(let reason): "client certificate rejected: \(reason)"
+        case .certificateRejected(let rejection, _): "client certificate rejected: \(rejection)"
         case .notTLS: "the client does not speak TLS"
         case .disconnected: "the client left during the handshake"
         case .transport(let errno): "connection broken (errno \(errno))"

@@ -11,11 +11,14 @@ public struct TLSIdentity: Sendable {
     public var leaf: Certificate { chain[0] }
 
     /// - Throws: when a file cannot be read, or key and certificate do not belong together.
-    public init(certificateFile: String, keyFile: String) throws(TLSConfigurationError) {
+    /// - Parameter passphrase: asked where the key is encrypted.
+    public init(
+        certificateFile: String, keyFile: String, passphrase: PassphraseSource? = nil
+    ) throws(TLSConfigurationError) {
         self.certificateFile = certificateFile
         do throws(PKIError) {
             let chain = try Certificate.readAll(file: certificateFile)
-            let key = try PrivateKey(file: keyFile)
+            let key = try PrivateKey(file: keyFile, passphrase: passphrase)
             guard chain[0].matches(key) else {
                 throw chain.contains { $0.matches(key) }
                     ? PKIError.notTheFirst(certificateFile: certificateFile, keyFile: keyFile)

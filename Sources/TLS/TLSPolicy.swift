@@ -1,3 +1,5 @@
+public import PKI
+
 /// Versions by their names in the RFCs.
 public enum TLSVersion: String, Sendable, CaseIterable, Comparable {
     /// For `TLSPolicy.isLegacy` alone.
@@ -15,20 +17,36 @@ public enum TLSVersion: String, Sendable, CaseIterable, Comparable {
 
 /// What the operator chose for TLS. The defaults are Mozilla's "intermediate" recommendation.
 public struct TLSPolicy: Sendable, Equatable {
-    /// Whether clients show a certificate of their own (`--client-cert`), and who is trusted to have signed it: a PEM file, or
-    /// a folder of them.
-    public enum ClientCertificate: Sendable, Equatable {
-        case off
-        /// A client may come without one, but not with a bad one.
-        case request(authorities: String)
-        case require(authorities: String)
-
-        public var authorities: String? {
-            switch self {
-            case .off: nil
-            case .request(let path), .require(let path): path
-            }
+    /// Whether clients show a certificate of their own, and whose are taken.
+    public struct ClientCertificates: Sendable, Equatable {
+        /// `--client-cert`.
+        public enum Demand: String, Sendable, CaseIterable {
+            case off
+            /// A client may come without one, but not with a bad one.
+            case request
+            case require
         }
+
+        public var demand: Demand
+        /// A file of certificates, or a folder of them: the trusted authorities (`--client-ca`).
+        public var authorities: String?
+        /// How many authorities may stand between the client's certificate and the trusted one (`--client-cert-depth`).
+        public var depth = ClientTrust.defaultDepth
+        /// A file of lists of revoked certificates, or a folder of them (`--client-crl`).
+        public var revocationLists: String?
+        /// `--client-crl-check`.
+        public var revocationCheck = RevocationCheck.off
+        /// Whether the authorities' names are sent to clients, which choose by them; some old ones choke on them
+        /// (`--client-ca-names`).
+        public var namesAuthorities = true
+
+        public init(_ demand: Demand = .off, authorities: String? = nil) {
+            self.demand = demand
+            self.authorities = authorities
+        }
+
+        /// What is read from.
+        public var files: [String] { demand == .off ? [] : [authorities, revocationLists].compactMap { $0 } }
     }
 
     public var minimumVersion = TLSVersion.tls12
@@ -68,7 +86,17 @@ public struct TLSPolicy: Sendable, Equatable {
     /// How long a session can be resumed. As long as the longest control connection: data connections resume its session. At
     /// most 7 days (RFC 8446 section 4.6.1).
     public var sessionLifetime: Duration = .seconds(24 * 3600)
-    public var clientCertificate = ClientCertificate.off
+    /// For everyone who has no rules of his own.
+    public var clientCertificates = ClientCertificates()
+    /// By the port that clients have connected to.
+    public var clientCertificatesByPort: [UInt16: ClientCertificates] = [:]
+    /// By the name that clients ask for, in lower case. The name wins over the port.
+    public var clientCertificatesByName: [String: ClientCertificates] = [:]
 
     public init() {}
+
+    /// Every set of rules for clients' certificates.
+    public var allClientCertificates: [ClientCertificates] {
+        [clientCertificates] + clientCertificatesByPort.values + clientCertificatesByName.values
+    }
 }

@@ -21,12 +21,13 @@ enum Tickets {
         }
         SSL_CTX_sess_set_get_cb(context) { ssl, id, count, copies in
             copies?.pointee = 0
-            guard let ssl, let connection = TLSConnection.of(ssl), case .data(let accepts) = connection.role else {
+            guard let ssl, let connection = TLSConnection.of(ssl), case .data(let accepts, _) = connection.role else {
                 // A control connection gets a session of its own, with a tag of its own: the old one cannot be written anew.
                 return nil
             }
             return connection.store.cache.find(UnsafeBufferPointer(start: id, count: Int(count))) { session in
-                Tickets.contents(of: session).map { accepts($0.tag) } ?? false
+                guard let contents = Tickets.contents(of: session), accepts(contents.tag) else { return false }
+                return connection.accepts(resumed: session)
             }
         }
         SSL_CTX_set_generate_session_id(context) { ssl, id, count in
@@ -59,14 +60,15 @@ enum Tickets {
                 guard let ssl, let connection = TLSConnection.of(ssl) else { return Int32(SSL_TICKET_RETURN_IGNORE) }
                 let isGood = status == SSL_TICKET_SUCCESS || status == SSL_TICKET_SUCCESS_RENEW
                 let contents = isGood ? session.flatMap { Tickets.contents(of: $0) } : nil
+                let isTrusted = isGood && session.map { connection.accepts(resumed: $0) } ?? false
                 switch connection.role {
                 case .control:
-                    guard isGood else { return Int32(SSL_TICKET_RETURN_IGNORE_RENEW) }
+                    guard isTrusted else { return Int32(SSL_TICKET_RETURN_IGNORE_RENEW) }
                     connection.lineage = contents?.lineage
                     // Without the renewal a resumed TLS 1.2 client would keep the old control connection's tag.
                     return Int32(SSL_TICKET_RETURN_USE_RENEW)
-                case .data(let accepts):
-                    guard let contents, accepts(contents.tag) else { return Int32(SSL_TICKET_RETURN_IGNORE) }
+                case .data(let accepts, _):
+                    guard let contents, accepts(contents.tag), isTrusted else { return Int32(SSL_TICKET_RETURN_IGNORE) }
                     return Int32(SSL_TICKET_RETURN_USE)
                 }
             }, nil)

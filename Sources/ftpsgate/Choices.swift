@@ -14,6 +14,10 @@ struct Choices {
     var identities: [(certificate: String, key: String)] = []
     var tls = TLSPolicy()
     var fetchesStaples = false
+    var keyPassphrases = Passphrases(file: nil, variable: nil, command: nil)
+    var certificateUsers: [CertificateUserRule] = []
+    /// `--client-cert-login`, not yet read.
+    var clientCertificateLogin: String?
     var ticketKeysFile: String?
     var ticketSecretFile: String?
     var ticketRotation: Duration = .seconds(12 * 3600)
@@ -94,17 +98,7 @@ struct Choices {
         }
         identities = Array(zip(certificates, keys))
         readTLSPolicy(&reader)
-        let choice = reader.one("client-cert", write: "one of off, request, require") {
-            ["off", "request", "require"].contains($0) ? $0 : nil
-        }
-        let authorities = reader.one("client-ca", write: "a file or a folder") { $0.isEmpty ? nil : $0 }
-        switch (choice, authorities) {
-        case ("request", let path?): tls.clientCertificate = .request(authorities: path)
-        case ("require", let path?): tls.clientCertificate = .require(authorities: path)
-        case ("request", nil), ("require", nil):
-            reader.report("client-cert", "nobody is trusted yet", "name the authorities' certificates with --client-ca")
-        default: break
-        }
+        readClientCertificates(&reader)
         if let requirement = reader.choice("control-tls", SessionPolicy.Requirement.self) { session.controlTLS = requirement }
         if let requirement = reader.choice("data-tls", SessionPolicy.Requirement.self) { session.dataTLS = requirement }
         if let wanted = reader.yesOrNo("allow-ccc") { session.allowCCC = wanted }
@@ -231,7 +225,8 @@ struct Choices {
     /// Files and folders whose contents count, besides the self-signed certificate's.
     var files: [String] {
         identities.flatMap { [$0.certificate, $0.key, $0.certificate + ".ocsp"] }
-            + [tls.clientCertificate.authorities, ticketKeysFile, ticketSecretFile].compactMap { $0 }
+            + tls.allClientCertificates.flatMap(\.files)
+            + [ticketKeysFile, ticketSecretFile, clientCertificateLogin, keyPassphrases.file].compactMap { $0 }
     }
 
     /// With the certificates read.
@@ -239,6 +234,7 @@ struct Choices {
         var configuration = GatewayConfiguration(listeners: listeners, backends: backends, tls: context)
         configuration.fetchesStaples = fetchesStaples
         configuration.session = session
+        configuration.certificateUsers = certificateUsers
         configuration.passivePorts = passivePorts
         configuration.passiveAddress = passiveAddress
         configuration.dataSession = dataSession

@@ -104,8 +104,48 @@ struct TLSFlags: ParsableArguments, Sendable {
     var rekeyBytes: String?
     @Option(help: ArgumentHelp("Certificates of clients: off, request, require. Default: off.", valueName: "choice"))
     var clientCert: String?
-    @Option(help: ArgumentHelp("The trusted authorities: a PEM file, or a folder of .crt files.", valueName: "path"))
+    @Option(
+        help: ArgumentHelp(
+            "The authorities that may have signed clients' certificates: a PEM file, or a folder of .crt files. Default: the trusted authorities database (ftpsgate cert trust), which is trusted in the state directory.",
+            valueName: "path"))
     var clientCa: String?
+    @Option(
+        help: ArgumentHelp(
+            "Other rules for clients of one port, or for those that ask for one name (SNI), such as 990=require or partner.example.com=require,ca=FILE,crl=FILE; repeatable.",
+            valueName: "rule"))
+    var clientCertFor: [String] = []
+    @Option(
+        help: ArgumentHelp(
+            "Authorities between a client's certificate and the trusted one, at most. Default: 5.", valueName: "n"))
+    var clientCertDepth: String?
+    @Option(
+        help: ArgumentHelp(
+            "Lists of revoked clients' certificates (CRL): a file, or a folder of .crl files.", valueName: "path"))
+    var clientCrl: String?
+    @Option(
+        help: ArgumentHelp(
+            "How the lists count: off, soft (what they name is refused), hard (every authority must have a current list). Default: soft with --client-crl.",
+            valueName: "choice"))
+    var clientCrlCheck: String?
+    @Flag(inversion: .prefixedNo, help: "Tell clients the names of the trusted authorities. Default: yes.")
+    var clientCaNames: Bool?
+    @Option(
+        help: ArgumentHelp(
+            "A client may only log in as the user that its certificate names: cn, email, dns or uri, or with a pattern around the name, such as email=*@example.com; repeatable.",
+            valueName: "rule"))
+    var clientCertUser: [String] = []
+    @Option(
+        help: ArgumentHelp(
+            "Certificates log in without a password: a file (mode 0600) of lines USER PASSWORD, which the backend is given.",
+            valueName: "file"))
+    var clientCertLogin: String?
+    @Option(help: ArgumentHelp("The first line of this file opens encrypted private keys.", valueName: "file"))
+    var keyPassphraseFile: String?
+    @Option(help: ArgumentHelp("This environment variable opens encrypted private keys.", valueName: "name"))
+    var keyPassphraseEnv: String?
+    @Option(
+        help: ArgumentHelp("The first line that this command prints opens encrypted private keys.", valueName: "command"))
+    var keyPassphraseCommand: String?
     @Option(help: ArgumentHelp("TLS on the control connection: required, optional. Default: required.", valueName: "choice"))
     var controlTls: String?
     @Option(help: ArgumentHelp("TLS on data connections: required, optional. Default: required.", valueName: "choice"))

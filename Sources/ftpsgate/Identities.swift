@@ -27,17 +27,21 @@ struct Identities {
         if choices.identities.isEmpty {
             (identities, origin) = try Self.selfSigned(choices, environment, makesFiles: makesFiles)
         } else {
-            identities = try Self.named(choices.identities)
+            identities = try Self.named(choices.identities, choices.keyPassphrases)
             origin = .given
         }
     }
 
-    private static func named(_ files: [(certificate: String, key: String)]) throws(ConfigurationProblems) -> [TLSIdentity] {
+    private static func named(
+        _ files: [(certificate: String, key: String)], _ passphrases: Passphrases
+    ) throws(ConfigurationProblems) -> [TLSIdentity] {
         var problems: [ConfigurationProblem] = []
         var loaded: [TLSIdentity] = []
         for (certificate, key) in files {
             do throws(TLSConfigurationError) {
-                loaded.append(try TLSIdentity(certificateFile: certificate, keyFile: key))
+                loaded.append(
+                    try TLSIdentity(certificateFile: certificate, keyFile: key) { (_) throws(PKIError) in try passphrases.read() }
+                )
             } catch {
                 problems.append(ConfigurationProblem("--cert", certificate, sentence: error.description))
             }

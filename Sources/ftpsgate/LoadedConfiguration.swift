@@ -30,7 +30,10 @@ struct LoadedConfiguration {
     ) throws(ConfigurationProblems) {
         let settings = Settings(flags: flags, environment: environment)
         var reader = SettingsReader(settings)
-        choices = Choices(&reader)
+        var choices = Choices(&reader)
+        choices.useTrustedAuthorities(of: environment)
+        choices.readCertificateLogins(&reader)
+        self.choices = choices
         ignoredVariables = settings.ignored
         var problems = reader.problems
         do throws(ConfigurationProblems) {

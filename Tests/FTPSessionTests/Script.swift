@@ -39,6 +39,7 @@ enum Script {
         case "drain": return .drainRequested
         default: break
         }
+        if text.hasPrefix("certified ") { return .clientCertified(users: Array(words.dropFirst())) }
         if text.hasPrefix("backend connected") { return .backendConnected(BackendFacts(address: try address(2))) }
         if text.hasPrefix("backend unavailable: ") { return .backendUnavailable(rest(after: 2)) }
         if text.hasPrefix("data port for client") { return .clientDataListening(try address(4)) }

@@ -239,6 +239,9 @@ struct Player {
         case "--allow-command": policy.allowedCommands += patterns(value)
         case "--allow-user": policy.allowedUsers.append(value)
         case "--deny-user": policy.deniedUsers.append(value)
+        case "--client-cert-login":
+            let parts = value.split(separator: " ", maxSplits: 1).map(String.init)
+            policy.certificateLogins[parts[0]] = Secret(Array(parts[1].utf8))
         case "--greeting": policy.greeting = value
         case "--hide-backend": policy.hideBackend = true
         case "--allow-ccc": policy.allowCCC = true
@@ -292,6 +295,9 @@ enum Prologues {
         ],
         "secured": secured,
         "secured, backend ready": greeted,
+        "certified anna": clear + [
+            "C: AUTH TLS", "* certified anna", "* secured", "* backend connected 10.0.0.5:21", "B: 220 Backend ready",
+        ],
         "implicit, backend ready": clear + ["* secured", "* backend connected 10.0.0.5:21", "B: 220 Backend ready"],
         "logged in": loggedIn,
         "logged in, PROT C": greeted + ["C: USER anna", "B: 331 Password?", "C: PASS geheim", "B: 230 Welcome"],

@@ -49,7 +49,7 @@ struct Watch {
         switch state {
         case .securing: [.handshake]
         case .idle: [.idle]
-        case .awaitingReply, .resynchronising: [.reply]
+        case .awaitingReply, .loggingIn, .resynchronising: [.reply]
         case .preparingData(let setup): setup.step == .awaitingReply ? [.reply] : nil
         case .transferring(let transfer): transfer.outcome != nil ? [.reply, .afterFailure] : transfer.hasBegun ? nil : [.reply]
         case .aborting: [.abortReply]

@@ -87,9 +87,10 @@ final class Conversation {
 
     init(
         _ context: TLSContext, _ settings: TestClientSettings = TestClientSettings(), role: TLSConnection.Role = .anyControl,
-        serverName: String? = nil, alpn: [String] = [], resuming session: TestSession? = nil
+        serverName: String? = nil, alpn: [String] = [], resuming session: TestSession? = nil,
+        port: UInt16? = nil
     ) {
-        server = TLSConnection(context: context, transport: pipe, role: role)
+        server = TLSConnection(context: context, transport: pipe, role: role, port: port)
         self.settings = settings
         client = SSL_new(settings.pointer)
         incoming = BIO_new(BIO_s_mem())
@@ -190,7 +191,10 @@ final class Conversation {
     var clientAlert: String? {
         let code = ERR_peek_error()
         guard code != 0, ERR_GET_REASON(code) >= SSL_AD_REASON_OFFSET else { return nil }
-        return String(cString: SSL_alert_desc_string_long(ERR_GET_REASON(code) - SSL_AD_REASON_OFFSET))
+        let alert = ERR_GET_REASON(code) - SSL_AD_REASON_OFFSET
+        // OpenSSL 3.0 has no words for it.
+        return alert == TLS13_AD_CERTIFICATE_REQUIRED
+            ? "certificate required" : String(cString: SSL_alert_desc_string_long(alert))
     }
 
     /// The common name of the certificate that the server showed.
