@@ -155,7 +155,9 @@ final class Relay {
         batch = min(Staging.largestBatch, batch * 2)
     }
 
+    /// Only where most of a batch was not taken: a sink that is short of room for a moment is not slow.
     private func shrink() {
+        guard sink.unsentCount > batch / 2 else { return }
         taken = 0
         batch = max(Staging.smallestBatch, batch / 2)
     }

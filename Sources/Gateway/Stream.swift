@@ -39,6 +39,8 @@ final class Stream: RecordTransport {
     private var receivesLeft = 0
     private var receiveLimit = 0
     private var isReceiveBlocked = false
+    /// The connection's end or failure, not yet heard by OpenSSL.
+    private var receivedEnd: RecordIO?
     private var lastEnd: End?
     private(set) var sendFailure: Int32?
     /// Bytes from the peer so far, as they came.
@@ -99,6 +101,8 @@ final class Stream: RecordTransport {
         if hasUnsent { flush() }
         guard let tls else { return readClear(into: buffer, limit: limit) }
         beginReceiving(limit: limit, receives: 1)
+        // OpenSSL makes and throws away a buffer whenever it is asked in vain, and a session asks with every step.
+        if stash.isEmpty, !tls.hasBufferedPlaintext, receive() == .wouldBlock { return .wouldBlock }
         defer { endOperation() }
         var total = 0
         while buffer.count - total >= Staging.recordSize {
@@ -238,24 +242,33 @@ final class Stream: RecordTransport {
     func readRecords(into buffer: UnsafeMutableRawBufferPointer) -> RecordIO {
         if !stash.isEmpty { return .bytes(takeStash(into: buffer)) }
         if staged.isEmpty {
-            guard receivesLeft > 0 else { return .wouldBlock }
-            receivesLeft -= 1
-            let area = UnsafeMutableRawBufferPointer(rebasing: staging.incoming[..<min(receiveLimit, staging.incoming.count)])
-            switch transport.receive(into: area) {
-            case .bytes(let count):
-                staged = 0..<count
-                receivedCount += count
-            case .wouldBlock:
-                isReceiveBlocked = true
-                return .wouldBlock
-            case .endOfStream: return .endOfStream
-            case .failed(let errno): return .failed(errno: errno)
-            }
+            let received = receive()
+            guard case .bytes = received else { return received }
         }
         let count = min(buffer.count, staged.count)
         buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: staging.incoming[staged.lowerBound..<staged.lowerBound + count]))
         staged = (staged.lowerBound + count)..<staged.upperBound
         return .bytes(count)
+    }
+
+    /// Fills the staging area, as far as the operation may; what is not bytes is said again when it is asked for again.
+    private func receive() -> RecordIO {
+        if let receivedEnd { return receivedEnd }
+        guard receivesLeft > 0 else { return .wouldBlock }
+        receivesLeft -= 1
+        let area = UnsafeMutableRawBufferPointer(rebasing: staging.incoming[..<min(receiveLimit, staging.incoming.count)])
+        switch transport.receive(into: area) {
+        case .bytes(let count):
+            staged = 0..<count
+            receivedCount += count
+            return .bytes(count)
+        case .wouldBlock:
+            isReceiveBlocked = true
+            return .wouldBlock
+        case .endOfStream: receivedEnd = .endOfStream
+        case .failed(let errno): receivedEnd = .failed(errno: errno)
+        }
+        return receivedEnd ?? .endOfStream
     }
 
     func writeRecords(_ bytes: UnsafeRawBufferPointer) -> RecordIO {
