@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,6 +21,8 @@ int ftpsgate_accept4(int listener, struct sockaddr *address, unsigned int *lengt
 int ftpsgate_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
 
 void ftpsgate_trim_memory(void) { malloc_trim(0); }
+
+void ftpsgate_no_new_privileges(void) { prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); }
 
 // What cannot be written to is as it is in the file; relocated constants lie in writable segments.
 static int release_code_of(struct dl_phdr_info *object, size_t size, void *unused) {

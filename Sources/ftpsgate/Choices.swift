@@ -36,6 +36,7 @@ struct Choices {
     var workers = 1
     /// Nil when it is off.
     var admin: AdminServer.Address?
+    var user: Privileges.Account?
     var stateDirectory: String?
     var logLevel = EventLog.Level.info
     var logFormat = EventLog.Format.text
@@ -197,6 +198,7 @@ struct Choices {
         workers = min(256, count ?? Processors.available)
         let address = reader.one("admin", write: "off, PORT, HOST:PORT with a numeric host, or unix:PATH") { AdminAddress($0) }
         admin = address?.address
+        user = reader.one("user", write: "a user of this machine other than root, or USER:GROUP") { Privileges.account($0) }
         stateDirectory = reader.one("state-directory", write: "a folder") { $0.isEmpty ? nil : $0 }
         if let wanted = reader.yesOrNo("watch") { watchesFiles = wanted }
         if let interval = reader.duration("reload-interval") { reloadInterval = interval }

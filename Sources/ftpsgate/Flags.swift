@@ -248,6 +248,11 @@ struct OperationFlags: ParsableArguments, Sendable {
     var workers: String?
     @Option(
         help: ArgumentHelp(
+            "Become this user once keys are read and ports are open, where ftpsgate is started by root: NAME, or NAME:GROUP. Default: stay.",
+            valueName: "user"))
+    var user: String?
+    @Option(
+        help: ArgumentHelp(
             "Where the self-signed certificate and what must outlive a restart is kept. Default: /var/lib/ftpsgate, or $XDG_STATE_HOME/ftpsgate.",
             valueName: "folder"))
     var stateDirectory: String?

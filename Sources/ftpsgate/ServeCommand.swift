@@ -18,6 +18,7 @@ struct ServeCommand: ParsableCommand {
     func run() throws {
         Process.ignoreBrokenPipes()
         Process.raiseDescriptorLimit()
+        Privileges.forbidNewPrivileges()
         let source = ConfigurationSource(flags, environment: Process.environment)
         let loaded = try source.first()
         let log = EventLog(level: loaded.choices.logLevel, format: loaded.choices.logFormat)
@@ -44,7 +45,25 @@ struct ServeCommand: ParsableCommand {
         let health = Health()
         let admin = try loaded.choices.admin.map { try Self.startAdmin(at: $0, health, log) }
         let reload = source.reloading(loaded, log)
-        if try Self.serve(gateway, log, health, admin, reload) == .forced { throw ExitStatus.failed }
+        let ending = try Self.serve(gateway, log, health, admin, reload) { try Self.giveUpRoot(loaded.choices, log) }
+        if ending == .forced { throw ExitStatus.failed }
+    }
+
+    /// `--user`.
+    private static func giveUpRoot(_ choices: Choices, _ log: EventLog) throws {
+        guard let account = choices.user else {
+            if Privileges.isRoot {
+                log.info("privileges.root", ["message": "Started by root and still root: name another user with --user."])
+            }
+            return
+        }
+        if Privileges.isRoot {
+            Privileges.give(StateDirectory.files(choices.stateDirectory, environment: Process.environment), to: account)
+        }
+        if let failure = Privileges.become(account) {
+            Process.complain("ftpsgate: --user \(account.name): \(failure); start ftpsgate as root, or leave --user away.")
+            throw ExitStatus.failed
+        }
     }
 
     private static func startAdmin(at address: AdminServer.Address, _ health: Health, _ log: EventLog) throws
@@ -60,14 +79,15 @@ struct ServeCommand: ParsableCommand {
 
     private static func serve(
         _ configuration: GatewayConfiguration, _ log: EventLog, _ health: Health, _ admin: AdminServer.Address?,
-        _ reload: ReloadSource
+        _ reload: ReloadSource, onOpened: () throws -> Void
     ) throws -> GatewayServer.Ending {
         let environment = Process.environment
         let manager = ServiceNotifier.ofService(environment: environment)
         let watchdog = manager.flatMap { _ in ServiceNotifier.watchdogInterval(environment: environment) }
         var isReady = false
-        do throws(StartError) {
+        do {
             let server = try GatewayServer(configuration: configuration, log: log)
+            try onOpened()
             // Never freed: with it would go its signal handlers, and a second SIGTERM on the last metres would kill the process.
             _ = Unmanaged.passRetained(server)
             return try server.run(watchdog: watchdog ?? admin.map { _ in Health.interval }, reload: reload) { milestone in
@@ -79,7 +99,7 @@ struct ServeCommand: ParsableCommand {
                 }
                 manager?.send(ServiceNotifier.Message(milestone))
             }
-        } catch {
+        } catch let error as StartError {
             Process.complain("ftpsgate: \(error)")
             throw ExitStatus.failed
         }

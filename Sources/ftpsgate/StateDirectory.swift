@@ -23,6 +23,14 @@ enum StateDirectory {
         return "\(folder)/trusted"
     }
 
+    /// The folder that is in use, and the files of the self-signed certificate in it: what must belong to `--user`.
+    static func files(_ chosen: String?, environment: [String: String]) -> [String] {
+        guard let folder = candidates(chosen, environment: environment).first(where: { Process.isWritableFolder($0) }) else {
+            return []
+        }
+        return [folder] + ["crt", "key", "csr"].map { "\(folder)/ftpsgate.\($0)" }
+    }
+
     /// The first that can be written to, made where it is missing; nil where there is none.
     static func prepare(_ chosen: String?, environment: [String: String]) -> String? {
         candidates(chosen, environment: environment).first { Process.prepareDirectory($0) }

@@ -23,5 +23,7 @@ long ftpsgate_splice(int from, int to, unsigned long count);
 void ftpsgate_trim_memory(void);
 /// Unmaps the code and constants of the program and its libraries (madvise(2), MADV_DONTNEED): each page that runs again is mapped again.
 void ftpsgate_release_code(void);
+/// Sets PR_SET_NO_NEW_PRIVS (prctl(2)) for the process's threads to come.
+void ftpsgate_no_new_privileges(void);
 /// Names the calling thread, in at most 15 bytes.
 void ftpsgate_name_thread(const char *name);
