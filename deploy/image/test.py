@@ -264,7 +264,17 @@ def image_test(hosts):
         trusting = ["curl", "-sS", "-m", "60", "--ssl-reqd", "--cacert", certificates / "tls.crt"]
         listing = hosts.on_client(*trusting, "--user", f"{USER}:{PASSWORD}", f"ftp://{HOST}/").stdout
         assert "large" in listing and "self_signed" not in logs()
+        hosts.podman("rm", "--force", "--time", "5", name)
         yield "with a mounted certificate clients verify it, control and data connections alike"
+
+        several = ["--env", "FTPSGATE_PASSIVE_PORTS=50000-50031", "--env", "FTPSGATE_LOG_FORMAT=json"]
+        counts = {}
+        for limit in ([], ["--cpus", "1"]):
+            start(*several, *limit)
+            counts[" ".join(limit)] = int(re.search(r'"event":"ready".*"workers":(\d+)', logs())[1])
+            hosts.podman("rm", "--force", "--time", "5", name)
+        assert counts == {"": len(os.sched_getaffinity(0)), "--cpus 1": 1}, counts
+        yield f"event loops follow the CPU quota: {counts['']} without one, 1 with --cpus 1"
     finally:
         hosts.podman("rm", "--force", "--volumes", "--time", "1", name, check=False)
         hosts.podman("volume", "rm", "--force", volume, check=False)
