@@ -104,6 +104,14 @@ python_packages() {
     .build/venv/bin/pip install --quiet --disable-pip-version-check "$@" >>"$log" 2>&1 || fail "pip install failed."
 }
 
+scanner() {
+    [ -x .build/scanner/bin/sslyze ] && .build/scanner/bin/pip freeze | grep -qix "$1" && return
+    echo "dependencies: $1"
+    rm -rf .build/scanner
+    /usr/bin/python3 -m venv .build/scanner >>"$log" 2>&1 || fail "python3 -m venv failed."
+    .build/scanner/bin/pip install --quiet --disable-pip-version-check "$1" >>"$log" 2>&1 || fail "pip install $1 failed."
+}
+
 mkdir -p .build
 # Two makes at a time in one folder: the second finds all done.
 exec 9>.build/dependencies.lock
@@ -131,6 +139,8 @@ demo | image) python_packages "$(grep '^pyftpdlib==' "$requirements")" ;;
 test)
     unpack_servers "${servers[@]}"
     python_packages -r "$requirements"
+    # Its needs contradict those of the others.
+    scanner "sslyze==6.3.1"
     ;;
 esac
 touch "$stamp"

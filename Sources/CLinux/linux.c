@@ -45,7 +45,7 @@ void ftpsgate_name_thread(const char *name) { pthread_setname_np(pthread_self(),
 int ftpsgate_inotify(void) { return inotify_init1(IN_NONBLOCK | IN_CLOEXEC); }
 
 int ftpsgate_inotify_watch(int inotify, const char *folder) {
-    return inotify_add_watch(inotify, folder, IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR);
+    return inotify_add_watch(inotify, folder, IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR);
 }
 
 int ftpsgate_pipe(int ends[2]) {

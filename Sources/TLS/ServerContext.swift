@@ -34,7 +34,12 @@ final class ServerContext: @unchecked Sendable {
         }
         try chooseGroups(policy.groups)
         shim_SSL_CTX_set_dh_auto(pointer)
-        SSL_CTX_set_options(pointer, shim_SSL_OP_NO_RENEGOTIATION | shim_SSL_OP_NO_COMPRESSION)
+        // The order is ours, or an old client would choose a cipher without forward secrecy under --tls-legacy; but one that
+        // puts ChaCha20 first has no AES in its processor.
+        SSL_CTX_set_options(
+            pointer,
+            shim_SSL_OP_NO_RENEGOTIATION | shim_SSL_OP_NO_COMPRESSION | shim_SSL_OP_CIPHER_SERVER_PREFERENCE
+                | shim_SSL_OP_PRIORITIZE_CHACHA)
         // A FIN without close_notify must be seen for what it is: OpenSSL's configuration file could hide it.
         SSL_CTX_clear_options(pointer, shim_SSL_OP_IGNORE_UNEXPECTED_EOF)
         shim_SSL_CTX_set_mode(

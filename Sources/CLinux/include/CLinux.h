@@ -12,7 +12,7 @@ int ftpsgate_accept4(int listener, struct sockaddr *address, unsigned int *lengt
 int ftpsgate_eventfd(void);
 /// An inotify(7) descriptor, non-blocking, close-on-exec.
 int ftpsgate_inotify(void);
-/// Reports whatever may have given a folder's file another content: written and closed, renamed into it, made, or the folder
+/// Reports whatever may have given a folder's file another content: written and closed, renamed into or out of it, made, removed, or the folder
 /// itself gone.
 int ftpsgate_inotify_watch(int inotify, const char *folder);
 /// A pipe, non-blocking, close-on-exec, with room for about a mebibyte where the kernel grants it: [0] is read, [1] written.
