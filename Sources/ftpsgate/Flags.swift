@@ -35,7 +35,7 @@ struct BackendFlags: ParsableArguments, Sendable {
     @Option(
         help: ArgumentHelp(
             "How data connections to the backend are made: auto, client, passive, active, pasv, epsv, port, eprt. Default: auto.",
-            valueName: "mode"))
+            valueName: "mode"), completion: .list(["auto", "client", "passive", "active", "pasv", "epsv", "port", "eprt"]))
     var backendData: String?
     @Option(
         help: ArgumentHelp(
@@ -52,9 +52,9 @@ struct TLSFlags: ParsableArguments, Sendable {
     @Option(
         help: ArgumentHelp(
             "Certificate chain, PEM; repeatable, each with its --key. An OCSP response in FILE.ocsp is stapled. Default: a self-signed one is made and kept.",
-            valueName: "file"))
+            valueName: "file"), completion: .file())
     var cert: [String] = []
-    @Option(help: ArgumentHelp("Private key, PEM; in the order of the --cert flags.", valueName: "file"))
+    @Option(help: ArgumentHelp("Private key, PEM; in the order of the --cert flags.", valueName: "file"), completion: .file())
     var key: [String] = []
     @Flag(
         inversion: .prefixedNo,
@@ -88,7 +88,7 @@ struct TLSFlags: ParsableArguments, Sendable {
     @Option(
         help: ArgumentHelp(
             "Keys of session tickets, one of 80 bytes a line in base64, oldest first: for several gateways behind one address.",
-            valueName: "file"))
+            valueName: "file"), completion: .file())
     var ticketKeys: String?
     @Option(
         help: ArgumentHelp(
@@ -102,12 +102,14 @@ struct TLSFlags: ParsableArguments, Sendable {
             "Change TLS 1.3's keys after sending so much on one connection, such as 64GiB; 0: never. Default: 64GiB.",
             valueName: "size"))
     var rekeyBytes: String?
-    @Option(help: ArgumentHelp("Certificates of clients: off, request, require. Default: off.", valueName: "choice"))
+    @Option(
+        help: ArgumentHelp("Certificates of clients: off, request, require. Default: off.", valueName: "choice"),
+        completion: .list(["off", "request", "require"]))
     var clientCert: String?
     @Option(
         help: ArgumentHelp(
             "The authorities that may have signed clients' certificates: a PEM file, or a folder of .crt files. Default: the trusted authorities database (ftpsgate cert trust), which is trusted in the state directory.",
-            valueName: "path"))
+            valueName: "path"), completion: .file())
     var clientCa: String?
     @Option(
         help: ArgumentHelp(
@@ -120,7 +122,8 @@ struct TLSFlags: ParsableArguments, Sendable {
     var clientCertDepth: String?
     @Option(
         help: ArgumentHelp(
-            "Lists of revoked clients' certificates (CRL): a file, or a folder of .crl files.", valueName: "path"))
+            "Lists of revoked clients' certificates (CRL): a file, or a folder of .crl files.", valueName: "path"),
+        completion: .file())
     var clientCrl: String?
     @Option(
         help: ArgumentHelp(
@@ -146,9 +149,13 @@ struct TLSFlags: ParsableArguments, Sendable {
     @Option(
         help: ArgumentHelp("The first line that this command prints opens encrypted private keys.", valueName: "command"))
     var keyPassphraseCommand: String?
-    @Option(help: ArgumentHelp("TLS on the control connection: required, optional. Default: required.", valueName: "choice"))
+    @Option(
+        help: ArgumentHelp("TLS on the control connection: required, optional. Default: required.", valueName: "choice"),
+        completion: .list(["required", "optional"]))
     var controlTls: String?
-    @Option(help: ArgumentHelp("TLS on data connections: required, optional. Default: required.", valueName: "choice"))
+    @Option(
+        help: ArgumentHelp("TLS on data connections: required, optional. Default: required.", valueName: "choice"),
+        completion: .list(["required", "optional"]))
     var dataTls: String?
     @Flag(inversion: .prefixedNo, help: "Let clients end TLS on the control connection after the login (CCC).")
     var allowCcc: Bool?
@@ -168,12 +175,12 @@ struct DataFlags: ParsableArguments, Sendable {
     @Option(
         help: ArgumentHelp(
             "Must data connections resume the control connection's TLS session: require, prefer, off. Default: prefer.",
-            valueName: "choice"))
+            valueName: "choice"), completion: .list(["require", "prefer", "off"]))
     var dataSession: String?
     @Option(
         help: ArgumentHelp(
             "Uploads reach the backend only after the data connection's TLS is up: auto, always, off. Default: auto.",
-            valueName: "choice"))
+            valueName: "choice"), completion: .list(["auto", "always", "off"]))
     var verifyBeforeStore: String?
     @Option(
         help: ArgumentHelp(
@@ -194,7 +201,9 @@ struct AccessFlags: ParsableArguments, Sendable {
     var allowUser: [String] = []
     @Option(help: ArgumentHelp("Not these users.", valueName: "pattern"))
     var denyUser: [String] = []
-    @Option(help: ArgumentHelp("What may be done: full, read-only, upload-only, list-only. Default: full.", valueName: "preset"))
+    @Option(
+        help: ArgumentHelp("What may be done: full, read-only, upload-only, list-only. Default: full.", valueName: "preset"),
+        completion: .list(["full", "read-only", "upload-only", "list-only"]))
     var access: String?
     @Option(help: ArgumentHelp("Only these commands: VERB or VERB=PATTERN, separated by commas.", valueName: "list"))
     var allowCommand: [String] = []
@@ -254,7 +263,7 @@ struct OperationFlags: ParsableArguments, Sendable {
     @Option(
         help: ArgumentHelp(
             "Where the self-signed certificate and what must outlive a restart is kept. Default: /var/lib/ftpsgate, or $XDG_STATE_HOME/ftpsgate.",
-            valueName: "folder"))
+            valueName: "folder"), completion: .directory)
     var stateDirectory: String?
     @Flag(
         inversion: .prefixedNo,
@@ -265,11 +274,15 @@ struct OperationFlags: ParsableArguments, Sendable {
             "Look for changed files this often as well, where the system cannot tell (network file systems); 0: never. Default: 0.",
             valueName: "duration"))
     var reloadInterval: String?
-    @Option(help: ArgumentHelp("error, warning, info, debug. Default: info.", valueName: "level"))
+    @Option(
+        help: ArgumentHelp("error, warning, info, debug. Default: info.", valueName: "level"),
+        completion: .list(["error", "warning", "info", "debug"]))
     var logLevel: String?
-    @Option(help: ArgumentHelp("text, json. Default: text.", valueName: "format"))
+    @Option(help: ArgumentHelp("text, json. Default: text.", valueName: "format"), completion: .list(["text", "json"]))
     var logFormat: String?
-    @Option(help: ArgumentHelp("Read settings from this file: lines of a flag's name and its value.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("Read settings from this file: lines of a flag's name and its value.", valueName: "file"),
+        completion: .file())
     var config: String?
 }
 
