@@ -12,6 +12,7 @@ import ftplib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import ssl
@@ -245,6 +246,23 @@ def image_test(hosts):
         yield f"stop waited {took:.1f} s for a running download, which is whole; exit status 0"
 
         hosts.podman("rm", name)
+        page = (PROJECT / "deploy/OPERATIONS.md").read_text()
+        block = next(block for block in re.findall(r"```\n(.*?)```", page, re.S) if "docker run" in block)
+        words = shlex.split(block[block.index("docker run") :].replace("\\\n", " "))[1:]
+        replaced = {
+            "ftpsgate:/var/lib/ftpsgate": f"{volume}:/var/lib/ftpsgate",
+            "FTPSGATE_BACKEND=192.168.1.20": f"FTPSGATE_BACKEND={gateway_address}:{port}",
+            "FTPSGATE_PASSIVE_ADDRESS=203.0.113.5": f"FTPSGATE_PASSIVE_ADDRESS={HOST}",
+        }
+        words = [replaced.get(word, word) for word in words]
+        words[words.index("--name") + 1] = name
+        words[words.index("run") + 1 : words.index("run") + 1] = ["--network", network]
+        hosts.podman(*words)
+        wait_until(lambda: healthcheck() == 0, 20, "healthy")
+        clients_work(hosts, folder, USER, PASSWORD)
+        hosts.podman("rm", "--force", "--time", "5", name)
+        yield "the command of OPERATIONS.md, word for word but for names and addresses, gives a gateway that works"
+
         start("--volume", f"{volume}:/var/lib/ftpsgate")
         assert fingerprint in logs()
         hosts.podman("rm", "--force", "--time", "5", name)
