@@ -95,11 +95,16 @@ final class ClientConnection {
         while steps < Self.stepsPerTurn {
             while steps < Self.stepsPerTurn, step() { steps += 1 }
             guard phase != .over else { return }
+            let wasFull = client.unsentCount >= Self.unreadLimit
             // Behind our close_notify nothing is said before the client's.
             if phase == .endingTLS { client.stream.flush() } else { client.flush() }
             backend?.flush()
-            guard let code = client.stream.sendFailure else { break }
-            events.append(.clientGone(.clientReset(errno: code)))
+            if let code = client.stream.sendFailure {
+                events.append(.clientGone(.clientReset(errno: code)))
+            } else if !wasFull || client.unsentCount >= Self.unreadLimit {
+                break
+            }
+            // There is room again, and no readiness will tell of it.
         }
         // Others have their turn before the rest.
         if steps >= Self.stepsPerTurn { client.stream.transport.wake() }

@@ -146,6 +146,22 @@ class Connection:
             except (Truncated, OSError):
                 pass
 
+    def stop_tls(self, behind=b""):
+        """Ends TLS on both sides and goes on in the clear: close_notify, in one segment with `behind`, then the peer's."""
+        try:
+            self.tls.unwrap()
+        except (ssl.SSLWantReadError, ssl.SSLError):
+            pass
+        self.socket.sendall(self._outgoing.read() + behind)
+        while True:
+            try:
+                self.tls.unwrap()
+                break
+            except ssl.SSLWantReadError:
+                self._fill()
+        self._buffer = self._incoming.read()
+        self.tls = None
+
     # Sending
 
     def send(self, data, urgent=False):
