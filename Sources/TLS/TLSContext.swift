@@ -17,14 +17,17 @@ public final class TLSContext: @unchecked Sendable {
 
     public let store: SessionStore
     let policy: TLSPolicy
-    /// Identities that share their names and differ in their kind of key.
+    /// Identities that serve one name side by side, each with another kind of key; the first group is for clients that ask for
+    /// no name, or for an unknown one.
     private var groups: [[TLSIdentity]] = []
+    /// By DNS name, wildcards as they stand in the certificates.
+    private var groupByName: [String: Int] = [:]
     /// For each group of identities, one for each scope.
     private var contexts: [[Scope: ServerContext]] = []
     private let staples: [Staple]
 
     /// Every name in the certificates, wildcards included.
-    public var dnsNames: [String] { groups.flatMap { $0[0].leaf.dnsNames } }
+    public var dnsNames: [String] { groupByName.keys.sorted() }
 
     /// - Parameters:
     ///   - identities: at least one; the first is for clients that ask for no name, or for an unknown one.
@@ -35,7 +38,7 @@ public final class TLSContext: @unchecked Sendable {
         self.store = store
         self.policy = policy
         staples = identities.compactMap(\.staple)
-        for identity in identities { add(identity) }
+        group(identities)
         var scopes: [Scope: ClientVerification] = [.everyone: try ClientVerification(policy.clientCertificates)]
         for (port, rules) in policy.clientCertificatesByPort { scopes[.port(port)] = try ClientVerification(rules) }
         for (name, rules) in policy.clientCertificatesByName { scopes[.name(name.lowercased())] = try ClientVerification(rules) }
@@ -48,16 +51,34 @@ public final class TLSContext: @unchecked Sendable {
         }
     }
 
-    private func add(_ identity: TLSIdentity) {
-        let names = Set(identity.leaf.dnsNames)
-        let existing = groups.firstIndex { group in
-            Set(group[0].leaf.dnsNames) == names && !group.contains { $0.key.algorithm == identity.key.algorithm }
+    /// Who serves which name: of each kind of key the first identity that has it. Certificates of one host need not agree in
+    /// all their names for that.
+    private func group(_ identities: [TLSIdentity]) {
+        func members(_ isWanted: (TLSIdentity) -> Bool) -> [TLSIdentity] {
+            var chosen: [TLSIdentity] = []
+            for identity in identities
+            where isWanted(identity) && !chosen.contains(where: { $0.key.algorithm == identity.key.algorithm }) {
+                chosen.append(identity)
+            }
+            return chosen
         }
-        if let existing {
-            groups[existing].append(identity)
-        } else {
-            groups.append([identity])
+        func place(_ members: [TLSIdentity]) -> Int {
+            let known = groups.firstIndex { $0.map(\.certificateFile) == members.map(\.certificateFile) }
+            if known == nil { groups.append(members) }
+            return known ?? groups.count - 1
         }
+        // For clients that ask for no name: the first, and who shares a name with it.
+        let first = identities[0]
+        let names = Set(first.leaf.dnsNames + first.leaf.ipAddresses)
+        _ = place(members { $0.leaf == first.leaf || !names.isDisjoint(with: $0.leaf.dnsNames + $0.leaf.ipAddresses) })
+        for name in identities.flatMap(\.leaf.dnsNames) where groupByName[name] == nil {
+            groupByName[name] = place(members { $0.leaf.dnsNames.contains(name) })
+        }
+    }
+
+    /// The group for a name in lower case: a whole name wins over a wildcard, whose "*." stands for one label.
+    private func group(for name: String) -> Int? {
+        groupByName[name] ?? name.firstIndex(of: ".").flatMap { groupByName["*\(name[$0...])"] }
     }
 
     /// What to staple to the certificate that a connection shows: the file beside it wins over what its responder said.
@@ -69,8 +90,10 @@ public final class TLSContext: @unchecked Sendable {
 
     /// Certificates without a file to staple, each with its issuer's.
     public var unstapled: [(certificate: Certificate, issuer: Certificate)] {
-        groups.joined().compactMap { identity in
-            identity.staple == nil && identity.chain.count > 1 ? (identity.chain[0], identity.chain[1]) : nil
+        var seen: Set<Certificate> = []
+        return groups.joined().compactMap { identity in
+            guard identity.staple == nil, identity.chain.count > 1, seen.insert(identity.leaf).inserted else { return nil }
+            return (identity.chain[0], identity.chain[1])
         }
     }
 
@@ -83,10 +106,7 @@ public final class TLSContext: @unchecked Sendable {
         var scope = scope
         if !isFixed, let name, policy.clientCertificatesByName[name] != nil { scope = .name(name) }
         guard let name else { return policy.requiresKnownName ? nil : (context(0, scope), scope) }
-        // A whole name wins over a wildcard.
-        let group =
-            groups.firstIndex { $0[0].matches(name, wildcards: false) }
-            ?? groups.firstIndex { $0[0].matches(name, wildcards: true) }
+        let group = group(for: name)
         // Many clients ask for an address or a name of their own making: the first identity is for them.
         if group == nil, policy.requiresKnownName { return nil }
         return (context(group ?? 0, scope), scope)

@@ -39,13 +39,4 @@ public struct TLSIdentity: Sendable {
         certificateFile = "the certificate in memory"
         staple = nil
     }
-
-    /// Whether clients that ask for this name (RFC 6066 section 3) are meant; a leading "*." stands for one label.
-    func matches(_ name: String, wildcards: Bool) -> Bool {
-        leaf.dnsNames.contains { pattern in
-            guard pattern.hasPrefix("*.") else { return pattern == name }
-            guard wildcards, let dot = name.firstIndex(of: ".") else { return false }
-            return name[dot...] == pattern.dropFirst()
-        }
-    }
 }

@@ -125,15 +125,22 @@ import Testing
         let context = try TLSContext(
             policy: TLSPolicy(),
             identities: [
-                identities.make("rsa", names: ["ftps.example.com"], .rsa(bits: 2048)),
-                identities.make("ec", names: ["ftps.example.com"], .p256),
+                identities.make("rsa", names: ["rsa.example.com", "ftps.example.com"], .rsa(bits: 2048)),
+                identities.make("ec", names: ["ftps.example.com", "*.example.net"], .p256),
+                identities.make("second", names: ["ftps.example.com"], .p256),
             ])
         for (algorithms, expected) in [("ECDSA+SHA256", "EC"), ("RSA-PSS+SHA256:RSA+SHA256", "RSA")] {
             let settings = TestClientSettings(version)
             #expect(settings.offer(signatures: algorithms))
-            let talk = Conversation(context, settings, serverName: "ftps.example.com")
-            #expect(talk.handshake() == .done)
-            #expect(talk.serverKeyAlgorithm == expected)
+            for name in ["ftps.example.com", nil, "unknown.example.org"] {
+                let talk = Conversation(context, settings, serverName: name)
+                #expect(talk.handshake() == .done)
+                #expect(talk.serverKeyAlgorithm == expected)
+                #expect(talk.serverCommonName == expected.lowercased())
+            }
+            // Who has the name alone serves it alone.
+            #expect((Conversation(context, settings, serverName: "rsa.example.com").handshake() == .done) == (expected == "RSA"))
+            #expect((Conversation(context, settings, serverName: "a.example.net").handshake() == .done) == (expected == "EC"))
         }
     }
 
