@@ -460,12 +460,13 @@ class Peer:
 
 
 def _reset(sock):
+    # Set first: the thread that shutdown wakes closes the socket as well.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     try:
         # Wakes a thread that waits in recv: while it does, close has no effect.
         sock.shutdown(socket.SHUT_RD)
     except OSError:
         pass
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
 
 

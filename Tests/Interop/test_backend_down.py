@@ -61,7 +61,7 @@ def test_a_backend_that_says_nothing(start_gateway, connect):
             client = connect(gateway, protect=False)
             client.send(b"USER user\r\n")
             assert "421" in client.expect(421).text
-            assert gateway.wait_for_event("session.closed")["reason"] == "backend_unavailable"
+            assert gateway.wait_for_event("session.closed")["reason"] == "backend_connect_timeout"
 
 
 def test_a_backend_that_goes_away_and_comes_back(scripted, start_gateway, connect):
