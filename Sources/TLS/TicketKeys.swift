@@ -175,6 +175,19 @@ extension TicketKeys.Source {
         return .secret(bytes)
     }
 
+    /// A secret that is made once and kept, mode 0600; where it can be neither read nor written, keys live as long as the
+    /// process.
+    public static func kept(in file: String) -> TicketKeys.Source {
+        if let bytes = try? File.read(file), bytes.count >= 32 { return .secret(bytes) }
+        let bytes = randomBytes(32)
+        do throws(PKIError) {
+            try File.write(bytes, to: file, mode: 0o600)
+            return .secret(bytes)
+        } catch {
+            return .random
+        }
+    }
+
     private static func read(_ file: String, _ flag: String) throws(TLSConfigurationError) -> [UInt8] {
         do throws(PKIError) {
             return try File.read(file)

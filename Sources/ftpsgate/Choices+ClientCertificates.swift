@@ -62,11 +62,11 @@ extension Choices {
     }
 
     /// Where no authorities are named, those of the database are trusted.
-    mutating func useTrustedAuthorities(of environment: [String: String]) {
+    mutating func useTrustedAuthorities(of environment: [String: String], makesFiles: Bool) {
         func filled(_ rules: TLSPolicy.ClientCertificates) -> TLSPolicy.ClientCertificates {
             guard rules.demand != .off, rules.authorities == nil else { return rules }
             var rules = rules
-            rules.authorities = StateDirectory.trusted(stateDirectory, environment: environment)
+            rules.authorities = StateDirectory.trusted(stateDirectory, environment: environment, makesFiles: makesFiles)
             return rules
         }
         tls.clientCertificates = filled(tls.clientCertificates)

@@ -16,6 +16,7 @@ struct Identities {
 
     let identities: [TLSIdentity]
     let origin: Origin
+    private let keyFiles: [String]
 
     /// As long as most machines live: whoever trusts it by its fingerprint must not be surprised.
     private static let days = 3650
@@ -25,10 +26,12 @@ struct Identities {
     /// - Throws: sentences about the files.
     init(_ choices: Choices, environment: [String: String], makesFiles: Bool) throws(ConfigurationProblems) {
         if choices.identities.isEmpty {
+            keyFiles = []
             (identities, origin) = try Self.selfSigned(choices, environment, makesFiles: makesFiles)
         } else {
             identities = try Self.named(choices.identities, choices.keyPassphrases)
             origin = .given
+            keyFiles = choices.identities.map(\.key)
         }
     }
 
@@ -79,6 +82,9 @@ struct Identities {
     /// Tells the operator where the certificate comes from, and how to replace it.
     func report(to log: EventLog) {
         measureExpiry(log)
+        for file in keyFiles where PrivateKey.isReadableByEveryone(file) {
+            log.warning("key.readable", ["key": .string(file), "remedy": .string("protect it: chmod 600 \(file)")])
+        }
         switch origin {
         case .given: break
         case .selfSigned(let made):

@@ -31,7 +31,7 @@ struct LoadedConfiguration {
         let settings = Settings(flags: flags, environment: environment)
         var reader = SettingsReader(settings)
         var choices = Choices(&reader)
-        choices.useTrustedAuthorities(of: environment)
+        choices.useTrustedAuthorities(of: environment, makesFiles: makesFiles && reader.problems.isEmpty)
         choices.readCertificateLogins(&reader)
         self.choices = choices
         ignoredVariables = settings.ignored
@@ -39,7 +39,7 @@ struct LoadedConfiguration {
         do throws(ConfigurationProblems) {
             identities = try Identities(choices, environment: environment, makesFiles: makesFiles && problems.isEmpty)
             do throws(TLSConfigurationError) {
-                let source = try choices.ticketKeySource()
+                let source = try choices.ticketKeySource(environment, makesFiles: makesFiles && problems.isEmpty)
                 let store =
                     store
                     ?? SessionStore(
@@ -61,9 +61,13 @@ struct LoadedConfiguration {
 }
 
 extension Choices {
-    fileprivate func ticketKeySource() throws(TLSConfigurationError) -> TicketKeys.Source {
+    /// - Parameter makesFiles: keeps a secret in the state directory where no flag names another (DESIGN 3.11.9).
+    fileprivate func ticketKeySource(
+        _ environment: [String: String], makesFiles: Bool
+    ) throws(TLSConfigurationError) -> TicketKeys.Source {
         if let ticketKeysFile { return try .keys(file: ticketKeysFile) }
         if let ticketSecretFile { return try .secret(file: ticketSecretFile) }
-        return .random
+        guard makesFiles, let folder = StateDirectory.prepare(stateDirectory, environment: environment) else { return .random }
+        return .kept(in: "\(folder)/\(StateDirectory.ticketSecret)")
     }
 }

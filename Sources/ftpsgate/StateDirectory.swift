@@ -16,19 +16,24 @@ enum StateDirectory {
         return paths
     }
 
-    /// The default trusted authorities database: in the first folder that is there, else in the first that could be made.
-    static func trusted(_ chosen: String?, environment: [String: String]) -> String {
+    /// The default trusted authorities database.
+    /// - Parameter makesFiles: where no state directory is there yet, the first that can be made is.
+    static func trusted(_ chosen: String?, environment: [String: String], makesFiles: Bool) -> String {
         let folders = candidates(chosen, environment: environment)
-        let folder = folders.first { Process.isWritableFolder($0) } ?? prepare(chosen, environment: environment) ?? folders[0]
+        let present = folders.first { Process.isWritableFolder($0) }
+        let folder = present ?? (makesFiles ? prepare(chosen, environment: environment) : nil) ?? folders[0]
         return "\(folder)/trusted"
     }
 
-    /// The folder that is in use, and the files of the self-signed certificate in it: what must belong to `--user`.
+    /// What the keys of session tickets are derived from, so that sessions are resumed after a restart.
+    static let ticketSecret = "ticket.secret"
+
+    /// The folder that is in use, the files of the self-signed certificate in it, and the ticket secret: what must belong to `--user`.
     static func files(_ chosen: String?, environment: [String: String]) -> [String] {
         guard let folder = candidates(chosen, environment: environment).first(where: { Process.isWritableFolder($0) }) else {
             return []
         }
-        return [folder] + ["crt", "key", "csr"].map { "\(folder)/ftpsgate.\($0)" }
+        return [folder] + ["crt", "key", "csr"].map { "\(folder)/ftpsgate.\($0)" } + ["\(folder)/\(ticketSecret)"]
     }
 
     /// The first that can be written to, made where it is missing; nil where there is none.

@@ -18,7 +18,7 @@ import Wire
         let settings = Settings(flags: try Flags.parse(["--backend", "192.0.2.9"] + arguments), environment: environment)
         var reader = SettingsReader(settings)
         var choices = Choices(&reader)
-        choices.useTrustedAuthorities(of: environment)
+        choices.useTrustedAuthorities(of: environment, makesFiles: false)
         choices.readCertificateLogins(&reader)
         return (choices, reader.problems.map(\.description))
     }

@@ -70,6 +70,20 @@ final class Clock: Sendable {
         #expect(keys.key(named: before) == nil)
     }
 
+    @Test func aSecretIsMadeOnceAndKept() {
+        let folder = TemporaryFolder()
+        let file = folder.file("ticket.secret")
+        let first = TicketKeys.Source.kept(in: file)
+        guard case .secret(let bytes) = first else {
+            Issue.record("no secret was made")
+            return
+        }
+        #expect(bytes.count == 32)
+        #expect(Shell.mode(of: file) == 0o600)
+        #expect(TicketKeys.Source.kept(in: file) == first)
+        #expect(TicketKeys.Source.kept(in: "\(folder.path)/none/ticket.secret") == .random)
+    }
+
     @Test func wrongFilesGetASentence() {
         let folder = TemporaryFolder()
         for (text, part) in [("", "holds no key"), ("abc\n", "line 1"), ("# only a comment\n", "holds no key")] {

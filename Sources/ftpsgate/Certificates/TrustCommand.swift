@@ -18,11 +18,13 @@ struct TrustCommand: ParsableCommand {
         var stateDirectory: String?
 
         /// The folder that `serve` reads with the same settings.
-        var list: TrustList {
+        var list: TrustList { open(makesFiles: false) }
+
+        func open(makesFiles: Bool) -> TrustList {
             if let trusted { return TrustList(path: trusted) }
             let environment = Process.environment
             let chosen = stateDirectory ?? environment["FTPSGATE_STATE_DIRECTORY"].flatMap { $0.isEmpty ? nil : $0 }
-            return TrustList(path: StateDirectory.trusted(chosen, environment: environment))
+            return TrustList(path: StateDirectory.trusted(chosen, environment: environment, makesFiles: makesFiles))
         }
     }
 
@@ -40,7 +42,7 @@ struct TrustCommand: ParsableCommand {
                 for file in files {
                     for certificate in try Certificate.readAll(file: file) {
                         guard certificate.details.isAuthority || single else { throw .trustsSingle(file: file) }
-                        let (path, isNew) = try database.list.add(certificate)
+                        let (path, isNew) = try database.open(makesFiles: true).add(certificate)
                         Process.print("\(path)  \(isNew ? "trusted from now on" : "was trusted before"): \(certificate.subject)")
                     }
                 }
