@@ -68,7 +68,7 @@ man: debug ## the manual pages in .build/man
 
 ## Test
 
-.PHONY: test unit interop transitions check
+.PHONY: test unit interop fuzz transitions check
 test: deps ## install what is needed, build, run all tests
 	@$(MAKE) --no-print-directory -k build unit interop
 
@@ -79,6 +79,10 @@ unit: ## unit tests; of one module: make unit M=FTPSession
 interop: deps ## real clients and servers through a release build; one file: make interop T=test_passive
 	@test -x "$${FTPSGATE:-$(RELEASE)}" || $(MAKE) --no-print-directory build
 	@Tests/Interop/run.sh $(T)
+
+fuzz: ## parsers and session against random input for SECONDS_EACH=10; one: make fuzz T=Replies
+	@Tests/dependencies.sh build
+	@Tests/Fuzz/run.sh $(T)
 
 transitions: ## rewrite the golden table of the session machine; review it as a diff
 	@FTPSGATE_WRITE_TRANSITIONS=1 $(SWIFT) test --filter '^FTPSessionTests\.' && git diff --stat -- Tests/FTPSessionTests/Transitions.txt

@@ -3,7 +3,7 @@ enum Telnet {
     private static let interpretAsCommand: UInt8 = 255
     /// DO, DONT, WILL, WONT: an option follows.
     private static let negotiations: ClosedRange<UInt8> = 251...254
-    private static let escapedData: UInt8 = 255
+    private static let commands: ClosedRange<UInt8> = 240...250
     private static let dataMark: UInt8 = 242
 
     /// Takes commands out of the beginning of a line, up to the end of the verb: `IAC IP IAC DM ABOR` is how clients abort.
@@ -13,14 +13,19 @@ enum Telnet {
         var verb: [UInt8] = []
         var index = 0
         while index < line.count, line[index] != UInt8(ascii: " ") {
-            if line[index] == interpretAsCommand, index + 1 < line.count, line[index + 1] != escapedData {
-                index += negotiations.contains(line[index + 1]) ? 3 : 2
+            let next = index + 1 < line.count ? line[index + 1] : 0
+            if line[index] == interpretAsCommand, negotiations.contains(next) {
+                index += 3
+            } else if line[index] == interpretAsCommand, commands.contains(next) {
+                index += 2
             } else if line[index] == dataMark, verb.isEmpty {
                 // DM alone: the urgent byte, where the IAC before it went out of line.
                 index += 1
             } else {
-                verb.append(line[index])
-                index += 1
+                // 255 twice stands for one, and is two bytes on: the second begins no command.
+                let count = line[index] == interpretAsCommand && next == interpretAsCommand ? 2 : 1
+                verb += line[index..<index + count]
+                index += count
             }
         }
         return verb + line[min(index, line.count)...]

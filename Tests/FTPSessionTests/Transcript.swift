@@ -81,7 +81,7 @@ struct Stage: ~Copyable {
     private var framer = LineFramer(limit: 8192)
     private var parser = ReplyParser()
     private(set) var actions: [Action] = []
-    private(set) var watch: Watch
+    var watch: Watch
 
     init(policy: SessionPolicy = SessionPolicy(), facts: Session.Facts = Self.facts) {
         session = Session(policy: policy, facts: facts)
