@@ -189,8 +189,8 @@ public final class GatewayServer {
                     ).run()
                 } catch {
                     log.error("worker.failed", ["worker": .integer(index), "reason": .string("\(error)")])
-                    server.post(.workerEnded(worker: index))
                 }
+                server.post(.workerEnded(worker: index))
             }
         } catch {
             throw StartError(description: "\(error).")

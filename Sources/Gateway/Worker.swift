@@ -19,7 +19,7 @@ enum WorkerMessage: Sendable {
 /// What a worker tells the server.
 enum ServerMessage: Sendable {
     case sessionEnded(worker: Int, client: IPAddress)
-    /// The last session has ended after `drain` or `stop`; the thread is about to end.
+    /// The last session has ended after `drain` or `stop`, and nothing of the worker is left.
     case workerEnded(worker: Int)
     /// The answer to `ping`.
     case alive(worker: Int)
@@ -68,10 +68,7 @@ final class Worker {
     }
 
     /// Runs until the server says otherwise.
-    func run() {
-        loop.run()
-        server.post(.workerEnded(worker: index))
-    }
+    func run() { loop.run() }
 
     private func take(_ message: WorkerMessage) {
         switch message {

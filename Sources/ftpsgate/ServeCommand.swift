@@ -16,6 +16,7 @@ struct ServeCommand: ParsableCommand {
     @OptionGroup var flags: Flags
 
     func run() throws {
+        Libraries.keepToTheEnd()
         Process.ignoreBrokenPipes()
         Process.raiseDescriptorLimit()
         Privileges.forbidNewPrivileges()
