@@ -87,7 +87,9 @@ extension Session {
 
     /// The gateway connects to the client itself and to nobody else (RFC 2577 section 3).
     private mutating func activeTarget(_ address: SocketAddress, _ command: Command) -> DataPlan.Client? {
-        guard address.ip.unmapped == facts.client.ip.unmapped, address.port >= 1024, !facts.ownPorts.contains(address.port) else {
+        // No address, as lftp says it over IPv6, means the one that we see.
+        let isOwn = address.ip.isUnspecified || address.ip.unmapped == facts.client.ip.unmapped
+        guard isOwn, address.port >= 1024, !facts.ownPorts.contains(address.port) else {
             refuse(command, .bounce, .bounceRefused)
             return nil
         }
