@@ -178,6 +178,8 @@ final class Stream: RecordTransport {
     var unsentCount: Int { unsent.count }
     /// The peer's bytes have ended, and all of them have been read.
     var hasEnded: Bool { lastEnd != nil }
+    /// Nothing can come any more, and nothing waits to be sent.
+    var isSpent: Bool { (lastEnd == .fin || receivedEnd == .endOfStream) && unsent.isEmpty && madeCount == 0 }
 
     /// Takes all of `bytes`; what the connection does not take now is kept for `flush`.
     ///

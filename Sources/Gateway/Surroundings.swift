@@ -49,7 +49,10 @@ final class Surroundings {
     }
 
     /// Sends what is left and FIN, then waits for the peer's end for a little while.
-    func linger(_ stream: Stream) { keep(stream, sendsFIN: true, endsWithReset: false) }
+    func linger(_ stream: Stream) {
+        // A backend that has sent a whole file has long ended.
+        stream.isSpent ? stream.transport.close() : keep(stream, sendsFIN: true, endsWithReset: false)
+    }
 
     /// Swallows what the peer still sends for a little while, then resets.
     func swallow(_ stream: Stream) { keep(stream, sendsFIN: false, endsWithReset: true) }

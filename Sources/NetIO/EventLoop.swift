@@ -13,7 +13,7 @@ public final class EventLoop: Scheduler {
     private var isStopped = false
 
     /// What bulk work has of a turn, at least; more where the rest of the turn took longer.
-    private static let bulkShare: Duration = .milliseconds(1)
+    private static let bulkShare: Duration = .microseconds(500)
 
     public init() throws(SystemError) {
         let config = event_config_new()
@@ -28,7 +28,7 @@ public final class EventLoop: Scheduler {
     /// Runs until `stop`.
     ///
     /// A turn is: all that is ready, then what was postponed, then bulk work for about as long as the rest took. So timers,
-    /// accepts and ABOR wait for a millisecond of bulk work, however many relays are busy; and bulk work has half of the time,
+    /// accepts and ABOR wait for a moment of bulk work, however many relays are busy; and bulk work has half of the time,
     /// however many commands there are. Nothing activates a libevent event by hand: libevent would never poll again.
     public func run() {
         isStopped = false

@@ -15,6 +15,7 @@ public final class SocketTransport: Transport {
     private var watcher: Watcher?
     private var isReadable = true
     private var isWritable = true
+    private var hasFinished = false
 
     /// Takes over a connected socket.
     /// - Throws: when the connection is gone already.
@@ -113,7 +114,9 @@ public final class SocketTransport: Transport {
     }
 
     public func finishWriting() {
-        if descriptor >= 0 { shutdown(descriptor, Int32(SHUT_WR)) }
+        guard descriptor >= 0, !hasFinished else { return }
+        hasFinished = true
+        shutdown(descriptor, Int32(SHUT_WR))
     }
 
     public func wake() { watcher?.wake() }

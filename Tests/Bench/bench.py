@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures the gateway beside its peers: `make bench`, or
 
-    Tests/Bench/bench.py [--quick] [--only SCENARIO,...] [--peers NAME,...] [--rounds N] [--output FOLDER]
+    Tests/Bench/bench.py [--quick] [--only SCENARIO,...] [--peers NAME,...] [--rounds N] [--scale X] [--add]
 
 Prints a table; writes results.json, table.md and plot.svg. CPU is what /proc says of the peer's processes, and is the figure to
 compare: seconds on the clock depend on the load generator, which shares the machine. README.md beside this file says more.
@@ -29,6 +29,8 @@ def main():
     parser.add_argument("--only", default="", help=f"scenarios, with commas: {','.join(scenarios.ALL)}")
     parser.add_argument("--peers", default="", help="only these beside the gateway, with commas; 'none' for none")
     parser.add_argument("--rounds", type=int, help="turns of each comparison; default 5, quick 1")
+    parser.add_argument("--scale", type=float, help="size of each measurement; default 1, quick 0.25")
+    parser.add_argument("--add", action="store_true", help="add to what earlier runs have left in the output folder")
     parser.add_argument("--output", type=Path, default=PROJECT / ".build" / "bench")
     arguments = parser.parse_args()
     chosen = arguments.only.split(",") if arguments.only else list(scenarios.ALL)
@@ -59,9 +61,11 @@ def run(arguments, chosen):
         peers.Certificate(folder),
         say,
         rounds=arguments.rounds or (1 if arguments.quick else 5),
-        scale=0.25 if arguments.quick else 1,
+        scale=arguments.scale or (0.25 if arguments.quick else 1),
         only=[name.strip() for name in arguments.peers.split(",")] if arguments.peers else [],
     )
+    if arguments.add and (arguments.output / "results.json").exists():
+        bench.values = json.loads((arguments.output / "results.json").read_text())["values"]
     try:
         for name in chosen:
             say(f"{name}: {scenarios.ALL[name].__doc__}")
@@ -77,7 +81,6 @@ def write(output, bench):
     results = bench.results()
     found = {
         "machine": {"processors": os.cpu_count(), "kernel": platform.release(), "model": processor()},
-        "rounds": bench.rounds,
         "medians": results,
         "values": bench.values,
         "skipped": bench.skipped,
