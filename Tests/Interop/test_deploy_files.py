@@ -54,10 +54,6 @@ def test_flags_on_a_page_are_flags(flags, page):
     assert not named - flags - OTHERS
 
 
-# TODO: take this away when the benchmarks' page is written.
-COMING = {"Tests/Bench/README.md"}
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     text = page.read_text()
@@ -70,7 +66,7 @@ def test_links_lead_somewhere(page):
             assert target[1:] in anchors, target
         elif not target.startswith(("http:", "https:")):
             path = (page.parent / target.split("#")[0]).resolve()
-            assert path.exists() or target in COMING, target
+            assert path.exists(), target
 
 
 def test_reasons_on_the_page_are_reasons_of_the_log():
