@@ -39,7 +39,7 @@ def test_an_encrypted_key_opens(backends, start_gateway, scratch, encrypted, sou
 def test_without_a_passphrase_the_start_fails_with_one_sentence(backends, start_gateway, encrypted):
     with pytest.raises(StartFailed) as failure:
         start_gateway(backends("pyftpdlib"), identity=encrypted)
-    status, log = failure.value.args
+    status, log = failure.value.status, failure.value.log
     assert status == 64
     assert len(log.strip().splitlines()) == 1 and "is encrypted, and no passphrase was given" in log
 
