@@ -58,7 +58,7 @@ class Backend:
 
 
 def start(name, folder, host="127.0.0.1"):
-    """Starts the server of that name: vsftpd, pyftpdlib, proftpd, pureftpd or inetutils."""
+    """Starts the server of that name: vsftpd, pyftpdlib, proftpd, pureftpd, inetutils or aioftp."""
     folder = Path(folder)
     root = folder / "root"
     (root / "files").mkdir(parents=True)
@@ -229,6 +229,14 @@ def _inetutils(folder, root, host):
     return Backend("inetutils", host, port, "user", PASSWORD, root, process, {"ABOR"}, prefix=str(root))
 
 
+def _aioftp(folder, root, host):
+    script = Path(__file__).with_name("aioftp_server.py")
+    process = Process("aioftp", [sys.executable, script, host, root, "user", PASSWORD], folder, stdout=subprocess.PIPE)
+    words = process.stdout.readline().split()
+    assert words[:1] == [b"ready"], process.log
+    return Backend("aioftp", host, int(words[1]), "user", PASSWORD, root, process, {"MLSD"})
+
+
 def _account_id():
     return 1 if IS_ROOT else os.geteuid()
 
@@ -244,4 +252,5 @@ _STARTERS = {
     "proftpd": _proftpd,
     "pureftpd": _pureftpd,
     "inetutils": _inetutils,
+    "aioftp": _aioftp,
 }
