@@ -56,7 +56,8 @@ def wait_until(condition, timeout, what):
 def debian_mirror():
     targets = run("apt-get", "indextargets", "--format", "$(SITE) $(CODENAME)", check=False).stdout
     found = re.search(r"^(\S+) bookworm$", targets, re.M)
-    return found[1] if found else "http://deb.debian.org/debian"
+    assert found, "apt knows no mirror of Debian 12: run apt-get update"
+    return found[1]
 
 
 def make_base():

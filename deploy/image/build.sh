@@ -19,11 +19,12 @@ labels=(--build-arg VERSION="$version" --build-arg REVISION="$revision" --build-
 
 # A Debian root folder with some packages, as a local image.
 base_image() {
-    local name=$1 packages=$2 root=$work/rootfs-$1 container mount
+    local name=$1 packages=$2 root=$work/rootfs-$1 mirror container mount
     ! buildah inspect --type image "localhost/$name:bookworm" >/dev/null 2>&1 || return 0
     echo "image: making the base image $name from Debian's packages"
     rm -rf "$root"
-    debootstrap --variant=minbase ${packages:+--include="$packages"} bookworm "$root" "$(debian_mirror)" >"$work/$name.log" 2>&1 \
+    mirror=$(debian_mirror)
+    debootstrap --variant=minbase ${packages:+--include="$packages"} bookworm "$root" "$mirror" >"$work/$name.log" 2>&1 \
         || { tail -n 5 "$work/$name.log" >&2; echo "image: debootstrap failed; see $work/$name.log" >&2; exit 1; }
     container=$(buildah from scratch)
     mount=$(buildah mount "$container")
@@ -40,7 +41,8 @@ debian_mirror() {
     local mirror
     # shellcheck disable=SC2016
     mirror=$(apt-get indextargets --format '$(SITE) $(CODENAME)' 2>/dev/null | awk '$2 == "bookworm" { print $1; exit }')
-    echo "${mirror:-http://deb.debian.org/debian}"
+    [ -n "$mirror" ] || { echo "image: apt knows no mirror of Debian 12: run apt-get update" >&2; return 1; }
+    echo "$mirror"
 }
 
 build_ftpsgate() {
