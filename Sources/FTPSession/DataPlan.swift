@@ -91,8 +91,8 @@ public enum DataFailure: Equatable, Sendable {
         }
     }
 
-    /// The client has broken off an upload: what the backend has of it must not pass for the whole.
-    var isIncompleteUpload: Bool {
+    /// Where it was an upload, the client has broken it off: what the backend has of it must not pass for the whole.
+    public var isIncompleteUpload: Bool {
         switch self {
         case .uploadTruncated, .uploadCut, .uploadReset, .tlsFailed: true
         default: false

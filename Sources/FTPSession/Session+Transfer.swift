@@ -154,8 +154,9 @@ extension Session {
             guard let reply = transfer.finalReply else { return actions.append(.setTimer(.reply)) }
             return finish(transfer, reply)
         }
+        let isCutUpload = transfer.direction == .upload && failure.isIncompleteUpload
         if let reply = transfer.finalReply {
-            if failure.isIncompleteUpload { actions.append(.note(.backendMayHaveKeptUpload(bytes: outcome.bytes))) }
+            if isCutUpload { actions.append(.note(.backendMayHaveKeptUpload(bytes: outcome.bytes))) }
             return finish(transfer, reply.isNegative && !failure.isAnsweredAtOnce ? reply : failure.reply)
         }
         guard failure.isAnsweredAtOnce else {
@@ -165,7 +166,7 @@ extension Session {
         answer(transfer, failure.reply)
         if readyBackend == nil {
             becomeIdle()
-        } else if failure.isIncompleteUpload {
+        } else if isCutUpload {
             // Behind the reset it tells a backend that takes any end for the whole file to throw it away.
             send(Command(.abor))
             beginAborting(Aborting(cutAfterBytes: outcome.bytes))

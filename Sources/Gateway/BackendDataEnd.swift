@@ -88,6 +88,13 @@ final class BackendDataEnd {
     /// Lets go of the stream, which now is somebody else's.
     func handOver() { state = .gone }
 
+    /// Ends a connection that nothing has gone through, with RST as well, but not before the backend has noticed it.
+    func resetWhenAccepted() {
+        guard case .ready(let stream) = state else { return reset() }
+        state = .gone
+        surroundings.resetWhenAccepted(stream)
+    }
+
     /// Ends what there is, at once and with RST: the backend must not take what it has for the whole.
     func reset() {
         switch state {

@@ -213,9 +213,11 @@ final class DataChannel {
             // The client goes on sending until it has read the reply.
             swallowClient()
             backend.reset()
-        case .failed:
+        case .failed(let failure, let bytes):
             client.reset()
-            backend.reset()
+            // An upload that was cut is reset before its ABOR goes out.
+            let isCutUpload = direction == .upload && failure.isIncompleteUpload
+            bytes == 0 && !isCutUpload ? backend.resetWhenAccepted() : backend.reset()
         }
         onEvent(.dataEnded(outcome))
     }

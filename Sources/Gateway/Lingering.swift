@@ -1,31 +1,40 @@
 import NetIO
 
-/// A connection that we have ended and the peer has not: what it still sends is read and dropped, so that no RST overtakes
-/// our last bytes; then it is closed.
+/// A connection that we are through with and that must not go at once.
 final class Lingering {
+    /// What it stays for.
+    enum Manner {
+        /// We have ended it and the peer has not: FIN, and what still comes is read and dropped, so that no RST overtakes our
+        /// last bytes; then it is closed.
+        case closing
+        /// The peer is only to be kept from blocking until it has read our reply elsewhere; then RST.
+        case swallowing
+        /// A backend that was told of a transfer may not have accepted its connection yet: RST only after it has sent something,
+        /// or has had the time. pyftpdlib takes no notice of a connection that is gone when it accepts it, says nothing, and
+        /// sends the file with the next transfer's.
+        case untilAccepted
+
+        fileprivate var limit: Duration { self == .untilAccepted ? .milliseconds(250) : .seconds(2) }
+    }
+
     private let stream: Stream
-    private let endsWithReset: Bool
+    private let manner: Manner
     private let onGone: (Lingering) -> Void
     private var timer: (any Timer)?
     private var hasFinished = false
     private var dropped = 0
 
-    private static let limit: Duration = .seconds(2)
     private static let dropLimit = 64 * 1024
 
-    /// - Parameter sendsFIN: false where the peer is only to be kept from blocking until it has read our reply elsewhere.
-    init(
-        _ stream: Stream, scheduler: any Scheduler, sendsFIN: Bool = true, endsWithReset: Bool = false,
-        onGone: @escaping (Lingering) -> Void
-    ) {
+    init(_ stream: Stream, _ manner: Manner, scheduler: any Scheduler, onGone: @escaping (Lingering) -> Void) {
         self.stream = stream
-        self.endsWithReset = endsWithReset
+        self.manner = manner
         self.onGone = onGone
-        hasFinished = !sendsFIN
+        hasFinished = manner != .closing
         // What is still to be sent was encrypted long ago, and what still comes is not looked at.
         stream.stopTLS()
         timer = scheduler.makeTimer { [unowned self] in end() }
-        timer?.start(after: Self.limit)
+        timer?.start(after: manner.limit)
         stream.transport.onReady = { [unowned self] in pump() }
         stream.transport.wake()
     }
@@ -43,10 +52,14 @@ final class Lingering {
             while true {
                 switch stream.transport.receive(into: buffer) {
                 case .bytes(let count):
-                    dropped += count
-                    // A flood is cut off, unless swallowing it is what we are here for.
-                    if !endsWithReset, dropped > Self.dropLimit { return end() }
-                    if endsWithReset { return stream.transport.wake() }
+                    switch manner {
+                    case .untilAccepted: return end()
+                    case .swallowing: return stream.transport.wake()
+                    case .closing:
+                        dropped += count
+                        // A flood is cut off.
+                        if dropped > Self.dropLimit { return end() }
+                    }
                 case .wouldBlock: return
                 case .endOfStream, .failed: return end()
                 }
@@ -58,7 +71,7 @@ final class Lingering {
         guard timer != nil else { return }
         timer?.cancel()
         timer = nil
-        endsWithReset ? stream.transport.reset() : stream.transport.close()
+        manner == .closing ? stream.transport.close() : stream.transport.reset()
         onGone(self)
     }
 }

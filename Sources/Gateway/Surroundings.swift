@@ -51,15 +51,17 @@ final class Surroundings {
     /// Sends what is left and FIN, then waits for the peer's end for a little while.
     func linger(_ stream: Stream) {
         // A backend that has sent a whole file has long ended.
-        stream.isSpent ? stream.transport.close() : keep(stream, sendsFIN: true, endsWithReset: false)
+        stream.isSpent ? stream.transport.close() : keep(stream, .closing)
     }
 
     /// Swallows what the peer still sends for a little while, then resets.
-    func swallow(_ stream: Stream) { keep(stream, sendsFIN: false, endsWithReset: true) }
+    func swallow(_ stream: Stream) { keep(stream, .swallowing) }
 
-    private func keep(_ stream: Stream, sendsFIN: Bool, endsWithReset: Bool) {
-        let one = Lingering(stream, scheduler: scheduler, sendsFIN: sendsFIN, endsWithReset: endsWithReset) {
-            [unowned self] one in
+    /// Resets the connection once the backend has had the time to accept it.
+    func resetWhenAccepted(_ stream: Stream) { keep(stream, .untilAccepted) }
+
+    private func keep(_ stream: Stream, _ manner: Lingering.Manner) {
+        let one = Lingering(stream, manner, scheduler: scheduler) { [unowned self] one in
             // It may be running at this moment.
             scheduler.later { [weak self] in self?.forget(one) }
         }

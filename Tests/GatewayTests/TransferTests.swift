@@ -26,4 +26,31 @@ struct TransferTests {
             #expect(client.comesTrue { gateway.sessions.isEmpty })
         }
     }
+
+    /// A backend that finds its data connection gone when it accepts it may send the file with the next transfer's.
+    @Test func aBackendHasTheTimeToAcceptWhatIsRefusedToTheClient() throws {
+        let scene = Scene(seed: 5)
+        let gateway = try SimulatedGateway(scene)
+        var session: SimulatedBackend.Session?
+        gateway.backend.handlers["RETR"] = {
+            session = $0
+            $0.say("150 Here it comes.")
+            _ = $1
+        }
+        let client = try SimulatedClient(gateway)
+        for sendsAtLast in [true, false] {
+            let data = try client.dial(client.passive(), tls: false)
+            client.say("RETR file")
+            try client.expect(150)
+            data.sendRaw(Array("this is not TLS\r\n".utf8))
+            try client.expect(522)
+            let backendData = try #require(session?.data)
+            scene.world.pass(.milliseconds(100))
+            #expect(backendData.end == nil)
+            if sendsAtLast { backendData.send([1, 2, 3]) }
+            #expect(client.comesTrue(within: sendsAtLast ? .milliseconds(20) : .seconds(1)) { backendData.end == .reset })
+            session?.forgetData()
+            session?.say("426 Connection broken.")
+        }
+    }
 }
