@@ -35,6 +35,8 @@ static const unsigned long shim_XN_FLAG_RFC2253 = XN_FLAG_RFC2253;
 
 static inline void shim_SSL_set_msg_callback_arg(SSL *s, void *argument) { SSL_set_msg_callback_arg(s, argument); }
 
+static const int shim_ERR_R_UNSUPPORTED = ERR_R_UNSUPPORTED;
+
 // Constants made by the macro SSL_OP_BIT.
 static const uint64_t shim_SSL_OP_NO_RENEGOTIATION = SSL_OP_NO_RENEGOTIATION;
 static const uint64_t shim_SSL_OP_NO_COMPRESSION = SSL_OP_NO_COMPRESSION;

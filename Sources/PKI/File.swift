@@ -10,7 +10,11 @@ package enum File {
         guard descriptor >= 0 else { throw .file(path: path, errno: errno) }
         defer { close(descriptor) }
         var bytes: [UInt8] = []
+        // Whatever it holds may be secret: no copy stays behind in memory that is let go.
+        var facts = stat()
+        if fstat(descriptor, &facts) == 0 { bytes.reserveCapacity(min(maximumSize, max(0, Int(facts.st_size))) + 1) }
         var chunk = [UInt8](repeating: 0, count: 16_384)
+        defer { wipe(&chunk) }
         while true {
             let count = Glibc.read(descriptor, &chunk, chunk.count)
             if count < 0 && errno == EINTR { continue }
@@ -52,5 +56,12 @@ package enum File {
             rest = rest.dropFirst(count)
         }
         return true
+    }
+}
+
+/// Overwrites a secret that is needed no more. What it was copied from, the caller wipes by itself.
+package func wipe<Element: BitwiseCopyable>(_ secret: inout [Element]) {
+    secret.withUnsafeMutableBytes { bytes in
+        if let start = bytes.baseAddress { explicit_bzero(start, bytes.count) }
     }
 }

@@ -12,6 +12,9 @@ public enum PKIError: Error, Equatable, Sendable, CustomStringConvertible {
     /// A source that was named gives nothing.
     case noPassphrase(source: String)
     case passphrasesDiffer
+    case emptyPassphrase(file: String)
+    /// A key that is to be encrypted, and nobody to ask.
+    case noNewPassphrase(file: String)
     /// A request that does not say whether it is a server's or a client's.
     case noPurpose(file: String)
     case signedByAnother(file: String, authority: String)
@@ -20,6 +23,8 @@ public enum PKIError: Error, Equatable, Sendable, CustomStringConvertible {
     case noRequest(file: String)
     case noRevocationList(file: String)
     case noBundle(file: String)
+    /// Encrypted with a cipher that OpenSSL 3 has given up.
+    case oldBundle(file: String)
     case nothingKnown(file: String)
     case keyExists(file: String)
     case readableKey(file: String)
@@ -50,13 +55,17 @@ public enum PKIError: Error, Equatable, Sendable, CustomStringConvertible {
         case .noKey(let file):
             "\(file) holds no private key that can be read; it must be PEM with a line \"-----BEGIN PRIVATE KEY-----\" or similar."
         case .encryptedKey(let file):
-            "The private key in \(file) is encrypted, and no passphrase was given; name one of --passphrase-file, --passphrase-env and --passphrase-command, or write the key without one: openssl pkey -in \(file) -out FILE."
+            "\(file) is encrypted, and no passphrase was given; name one of --passphrase-file, --passphrase-env, --passphrase-fd and --passphrase-command."
         case .wrongPassphrase(let file):
             "The passphrase does not open \(file); give the one that it was made with."
         case .noPassphrase(let source):
             "No passphrase comes from \(source); see that it is set, or that it works."
         case .passphrasesDiffer:
             "The two passphrases differ, or are empty; try again."
+        case .emptyPassphrase(let file):
+            "The passphrase for \(file) is empty, and would protect nothing; give one."
+        case .noNewPassphrase(let file):
+            "\(file) needs a passphrase, and there is no terminal to ask at; name one of --passphrase-file, --passphrase-env, --passphrase-fd and --passphrase-command."
         case .noPurpose(let file):
             "\(file) does not say what the certificate is for; add --for server or --for client."
         case .signedByAnother(let file, let authority):
@@ -71,6 +80,8 @@ public enum PKIError: Error, Equatable, Sendable, CustomStringConvertible {
             "\(file) holds no list of revoked certificates; it must be PEM with a line \"-----BEGIN X509 CRL-----\", or DER."
         case .noBundle(let file):
             "\(file) is no PKCS #12 bundle of a key and its certificate."
+        case .oldBundle(let file):
+            "\(file) is encrypted with an old cipher (RC2 or single DES) that OpenSSL does not read any more; export it anew with AES, or with 3DES."
         case .nothingKnown(let file):
             "\(file) holds no certificate, key, request or list of revoked certificates that can be read."
         case .keyExists(let file):

@@ -47,7 +47,9 @@ public final class PrivateKey: @unchecked Sendable {
     /// The first private key in a file: PEM, or DER, encrypted or not.
     /// - Parameter passphrase: asked where the key is encrypted.
     public convenience init(file: String, passphrase: PassphraseSource? = nil) throws(PKIError) {
-        try self.init(bytes: try File.read(file), file: file, passphrase)
+        var bytes = try File.read(file)
+        defer { wipe(&bytes) }
+        try self.init(bytes: bytes, file: file, passphrase)
     }
 
     /// - Parameter file: the name that an error tells.
@@ -82,15 +84,19 @@ public final class PrivateKey: @unchecked Sendable {
     /// - Parameter passphrase: encrypts it (AES-256, the key derived from the passphrase with PBKDF2).
     public func write(to path: String, passphrase: [UInt8]? = nil) throws(PKIError) {
         let bio = MemoryBIO()
+        var password = passphrase?.map { CChar(bitPattern: $0) } ?? []
+        defer { wipe(&password) }
         let written =
-            if var passphrase = passphrase?.map({ CChar(bitPattern: $0) }) {
+            if passphrase != nil {
                 PEM_write_bio_PKCS8PrivateKey(
-                    bio.pointer, pointer, EVP_aes_256_cbc(), &passphrase, Int32(passphrase.count), nil, nil)
+                    bio.pointer, pointer, EVP_aes_256_cbc(), &password, Int32(password.count), nil, nil)
             } else {
                 PEM_write_bio_PKCS8PrivateKey(bio.pointer, pointer, nil, nil, 0, nil, nil)
             }
         guard written == 1 else { throw .fromLibrary() }
-        try File.write(bio.bytes, to: path, mode: 0o600)
+        var bytes = bio.bytes
+        defer { wipe(&bytes) }
+        try File.write(bytes, to: path, mode: 0o600)
     }
 
     /// "EC", "RSA", "ED25519": keys of different algorithms can serve one name side by side.
@@ -114,17 +120,26 @@ public final class PrivateKey: @unchecked Sendable {
     var digest: OpaquePointer? { algorithm == "ED25519" || algorithm == "ED448" ? nil : EVP_sha256() }  // EVP_MD *
 }
 
-/// One question for a passphrase, between OpenSSL's callback and the one who knows it.
+/// One question for a passphrase, between OpenSSL's callback and the one who knows it. OpenSSL may ask several times, the one who
+/// knows it is asked once.
 final class Answer {
     private let file: String
     private let source: PassphraseSource?
     private(set) var wasAsked = false
-    private(set) var given = false
+    private var bytes: [UInt8]?
     private(set) var failure: PKIError?
+
+    var given: Bool { bytes != nil }
 
     init(_ file: String, _ source: PassphraseSource?) {
         self.file = file
         self.source = source
+    }
+
+    deinit {
+        guard var bytes else { return }
+        self.bytes = nil
+        wipe(&bytes)
     }
 
     static let callback: @convention(c) (UnsafeMutablePointer<CChar>?, Int32, Int32, UnsafeMutableRawPointer?) -> Int32 = {
@@ -134,16 +149,22 @@ final class Answer {
     }
 
     private func fill(_ buffer: UnsafeMutablePointer<CChar>, _ size: Int) -> Int32 {
+        if !wasAsked { ask() }
+        guard failure == nil, let bytes else { return -1 }
+        guard bytes.count <= size else {
+            failure = .library("a passphrase has at most \(size) bytes")
+            return -1
+        }
+        for (index, byte) in bytes.enumerated() { buffer[index] = CChar(bitPattern: byte) }
+        return Int32(bytes.count)
+    }
+
+    private func ask() {
         wasAsked = true
         do throws(PKIError) {
-            guard let bytes = try source?(file) else { return -1 }
-            guard bytes.count <= size else { throw .library("a passphrase has at most \(size) bytes") }
-            for (index, byte) in bytes.enumerated() { buffer[index] = CChar(bitPattern: byte) }
-            given = true
-            return Int32(bytes.count)
+            bytes = try source?(file)
         } catch {
             failure = error
-            return -1
         }
     }
 }

@@ -1,8 +1,14 @@
 import Glibc
+import Synchronization
 
 /// Where secrets come from that stand in no flag, since every user of a machine can read its processes' flags.
 public enum SecretInput {
+    /// Longer than any passphrase; keeps a wrong source from filling the memory.
+    private static let limit = 4096
+
     /// Asks at the terminal without showing what is typed; nil where there is no terminal, or the answer is broken off.
+    ///
+    /// Ctrl-C ends the program as ever, but not before the terminal shows again what is typed.
     public static func ask(_ prompt: String) -> [UInt8]? {
         let terminal = open("/dev/tty", O_RDWR | O_CLOEXEC)
         guard terminal >= 0 else { return nil }
@@ -11,27 +17,83 @@ public enum SecretInput {
         guard tcgetattr(terminal, &before) == 0 else { return nil }
         var silent = before
         silent.c_lflag &= ~tcflag_t(ECHO)
+        caught.store(0, ordering: .relaxed)
+        let actions = endings.map { ($0, catchSignal($0)) }
         tcsetattr(terminal, TCSAFLUSH, &silent)
-        defer { tcsetattr(terminal, TCSAFLUSH, &before) }
         write(terminal, Array(prompt.utf8))
-        var bytes: [UInt8] = []
-        var byte: UInt8 = 0
-        while read(terminal, &byte, 1) == 1, byte != 10 { bytes.append(byte) }
+        let answer = line(at: terminal)
         write(terminal, [10])
-        return byte == 10 ? bytes : nil
+        tcsetattr(terminal, TCSAFLUSH, &before)
+        for (signal, action) in actions {
+            var action = action
+            sigaction(signal, &action, nil)
+        }
+        let signal = caught.load(ordering: .relaxed)
+        if signal != 0 { raise(signal) }
+        return answer
+    }
+
+    /// What ends a program that waits at a terminal.
+    private static let endings = [SIGINT, SIGTERM, SIGHUP, SIGQUIT]
+    private static let caught = Atomic<Int32>(0)
+
+    /// Only notes the signal, and has it break off read(2).
+    /// - Returns: what was done about it before.
+    private static func catchSignal(_ signal: Int32) -> sigaction {
+        var action = sigaction()
+        action.__sigaction_handler.sa_handler = { SecretInput.caught.store($0, ordering: .relaxed) }
+        var before = sigaction()
+        sigaction(signal, &action, &before)
+        return before
     }
 
     /// The first line that a command prints; nil where it fails.
     public static func run(_ command: String) -> [UInt8]? {
         guard let stream = popen(command, "re") else { return nil }
         var bytes: [UInt8] = []
-        while bytes.count < 4096 {
+        while bytes.count < limit {
             let byte = fgetc(stream)
             if byte == EOF || byte == 10 { break }
             bytes.append(UInt8(truncatingIfNeeded: byte))
         }
         guard pclose(stream) == 0, !bytes.isEmpty else { return nil }
-        return bytes
+        return withoutReturn(bytes)
+    }
+
+    /// The first line from an open descriptor, which is read once and remembered: a pipe says it only once.
+    /// - Returns: nil where it is not open, or nothing comes.
+    public static func line(from descriptor: Int32) -> [UInt8]? {
+        known.withLock { known in
+            if let line = known[descriptor] { return line }
+            guard let line = line(at: descriptor), !line.isEmpty else { return nil }
+            known[descriptor] = line
+            return line
+        }
+    }
+
+    private static let known = Mutex<[Int32: [UInt8]]>([:])
+
+    /// The first line of a text; Windows' line ends count as well.
+    public static func firstLine(of bytes: [UInt8]) -> [UInt8] {
+        withoutReturn(Array(bytes.prefix { $0 != 10 }))
+    }
+
+    private static func withoutReturn(_ line: [UInt8]) -> [UInt8] { line.last == 13 ? line.dropLast() : line }
+
+    /// - Returns: nil where reading fails, or the line is too long.
+    private static func line(at descriptor: Int32) -> [UInt8]? {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(limit)
+        var byte: UInt8 = 0
+        while bytes.count < limit {
+            let count = read(descriptor, &byte, 1)
+            if count < 0, errno == EINTR, caught.load(ordering: .relaxed) == 0 { continue }
+            guard count >= 0 else { return nil }
+            if count == 0 { return bytes.isEmpty ? nil : withoutReturn(bytes) }
+            if byte == 10 { return withoutReturn(bytes) }
+            bytes.append(byte)
+        }
+        return nil
     }
 
     private static func write(_ descriptor: Int32, _ bytes: [UInt8]) { _ = Glibc.write(descriptor, bytes, bytes.count) }

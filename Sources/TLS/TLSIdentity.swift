@@ -10,22 +10,26 @@ public struct TLSIdentity: Sendable {
 
     public var leaf: Certificate { chain[0] }
 
+    /// - Parameters:
+    ///   - keyFile: nil where the certificate's file is a PKCS #12 bundle, which holds the key.
+    ///   - passphrase: asked where the key is encrypted.
     /// - Throws: when a file cannot be read, or key and certificate do not belong together.
-    /// - Parameter passphrase: asked where the key is encrypted.
     public init(
-        certificateFile: String, keyFile: String, passphrase: PassphraseSource? = nil
+        certificateFile: String, keyFile: String?, passphrase: PassphraseSource? = nil
     ) throws(TLSConfigurationError) {
         self.certificateFile = certificateFile
         do throws(PKIError) {
-            let chain = try Certificate.readAll(file: certificateFile)
-            let key = try PrivateKey(file: keyFile, passphrase: passphrase)
-            guard chain[0].matches(key) else {
-                throw chain.contains { $0.matches(key) }
-                    ? PKIError.notTheFirst(certificateFile: certificateFile, keyFile: keyFile)
-                    : PKIError.mismatch(certificateFile: certificateFile, keyFile: keyFile)
-            }
-            self.chain = chain
-            self.key = key
+            let bundle =
+                if let keyFile {
+                    try KeyBundle(certificateFile: certificateFile, keyFile: keyFile, passphrase: passphrase)
+                } else {
+                    try KeyBundle(file: certificateFile, passphrase: passphrase)
+                }
+            (chain, key) = (bundle.chain, bundle.key)
+        } catch .encryptedKey(let file) {
+            throw TLSConfigurationError(
+                "\(file) is encrypted, and no passphrase was given; name one of --key-passphrase-file, --key-passphrase-env, --key-passphrase-fd and --key-passphrase-command."
+            )
         } catch {
             throw TLSConfigurationError(error.description)
         }

@@ -39,6 +39,7 @@ extension Choices {
         keyPassphrases = Passphrases(
             file: reader.one("key-passphrase-file", write: "a file", path),
             variable: reader.one("key-passphrase-env", write: "a variable's name", path),
+            descriptor: reader.number("key-passphrase-fd", in: 0...65_535).map { Int32($0) },
             command: reader.one("key-passphrase-command", write: "a command", path))
     }
 

@@ -1,6 +1,7 @@
 import Admin
 import FTPSession
 import Gateway
+import PKI
 import System
 import TLS
 import Telemetry
@@ -10,11 +11,11 @@ import Wire
 struct Choices {
     var listeners: [GatewayConfiguration.Listener] = []
     var backends: [GatewayConfiguration.Backend] = []
-    /// `--cert` and `--key`, in pairs.
-    var identities: [(certificate: String, key: String)] = []
+    /// `--cert` and `--key`, in pairs; a PKCS #12 bundle holds its key.
+    var identities: [(certificate: String, key: String?)] = []
     var tls = TLSPolicy()
     var fetchesStaples = false
-    var keyPassphrases = Passphrases(file: nil, variable: nil, command: nil)
+    var keyPassphrases = Passphrases()
     var certificateUsers: [CertificateUserRule] = []
     /// `--client-cert-login`, not yet read.
     var clientCertificateLogin: String?
@@ -90,14 +91,18 @@ struct Choices {
 
     private mutating func readTLS(_ reader: inout SettingsReader) {
         let certificates = reader.items("cert")
-        let keys = reader.items("key")
-        if certificates.count != keys.count {
-            let (more, fewer) = certificates.count > keys.count ? ("cert", "key") : ("key", "cert")
+        var keys = reader.items("key")[...]
+        let keyless = certificates.filter { !KeyBundle.isNamed($0) }
+        if keyless.count != keys.count {
+            let (more, fewer) = keyless.count > keys.count ? ("cert", "key") : ("key", "cert")
             reader.report(
-                more, "there are \(certificates.count) certificates and \(keys.count) keys",
-                "give each --cert its --key: one more --\(fewer)")
+                more, "there are \(keyless.count) certificates and \(keys.count) keys",
+                "give each --cert its --key, and a .p12 or .pfx file none: one more --\(fewer)")
         }
-        identities = Array(zip(certificates, keys))
+        identities = certificates.compactMap { certificate in
+            if KeyBundle.isNamed(certificate) { return (certificate, nil) }
+            return keys.popFirst().map { (certificate, $0) }
+        }
         readTLSPolicy(&reader)
         readClientCertificates(&reader)
         if let requirement = reader.choice("control-tls", SessionPolicy.Requirement.self) { session.controlTLS = requirement }
@@ -226,7 +231,7 @@ struct Choices {
 
     /// Files and folders whose contents count, besides the self-signed certificate's.
     var files: [String] {
-        identities.flatMap { [$0.certificate, $0.key, $0.certificate + ".ocsp"] }
+        identities.flatMap { [$0.certificate, $0.certificate + ".ocsp"] + ($0.key.map { [$0] } ?? []) }
             + tls.allClientCertificates.flatMap(\.files)
             + [ticketKeysFile, ticketSecretFile, clientCertificateLogin, keyPassphrases.file].compactMap { $0 }
     }

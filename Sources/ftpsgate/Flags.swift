@@ -51,7 +51,7 @@ struct BackendFlags: ParsableArguments, Sendable {
 struct TLSFlags: ParsableArguments, Sendable {
     @Option(
         help: ArgumentHelp(
-            "Certificate chain, PEM; repeatable, each with its --key. An OCSP response in FILE.ocsp is stapled. Default: a self-signed one is made and kept.",
+            "Certificate chain, PEM; repeatable, each with its --key; or a PKCS #12 bundle (.p12, .pfx), which holds its key. An OCSP response in FILE.ocsp is stapled. Default: a self-signed one is made and kept.",
             valueName: "file"), completion: .file())
     var cert: [String] = []
     @Option(help: ArgumentHelp("Private key, PEM; in the order of the --cert flags.", valueName: "file"), completion: .file())
@@ -146,6 +146,8 @@ struct TLSFlags: ParsableArguments, Sendable {
     var keyPassphraseFile: String?
     @Option(help: ArgumentHelp("This environment variable opens encrypted private keys.", valueName: "name"))
     var keyPassphraseEnv: String?
+    @Option(help: ArgumentHelp("The first line from this open descriptor opens encrypted private keys.", valueName: "n"))
+    var keyPassphraseFd: String?
     @Option(
         help: ArgumentHelp("The first line that this command prints opens encrypted private keys.", valueName: "command"))
     var keyPassphraseCommand: String?

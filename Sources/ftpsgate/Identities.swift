@@ -31,12 +31,12 @@ struct Identities {
         } else {
             identities = try Self.named(choices.identities, choices.keyPassphrases)
             origin = .given
-            keyFiles = choices.identities.map(\.key)
+            keyFiles = choices.identities.map { $0.key ?? $0.certificate }
         }
     }
 
     private static func named(
-        _ files: [(certificate: String, key: String)], _ passphrases: Passphrases
+        _ files: [(certificate: String, key: String?)], _ passphrases: Passphrases
     ) throws(ConfigurationProblems) -> [TLSIdentity] {
         var problems: [ConfigurationProblem] = []
         var loaded: [TLSIdentity] = []

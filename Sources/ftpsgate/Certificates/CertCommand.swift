@@ -91,14 +91,17 @@ struct PassphraseOptions: ParsableArguments {
     var passphraseFile: String?
     @Option(help: ArgumentHelp("This environment variable opens encrypted keys.", valueName: "name"))
     var passphraseEnv: String?
+    @Option(help: ArgumentHelp("The first line of this open descriptor opens encrypted keys.", valueName: "n"))
+    var passphraseFd: Int32?
     @Option(help: ArgumentHelp("The first line that this command prints opens encrypted keys.", valueName: "command"))
     var passphraseCommand: String?
 
-    /// Asks at the terminal where no flag says anything else.
-    func passphrase(_ prompt: String) throws(PKIError) -> [UInt8]? {
-        try Passphrases(file: passphraseFile, variable: passphraseEnv, command: passphraseCommand).read()
-            ?? SecretInput.ask(prompt)
+    private var given: Passphrases {
+        Passphrases(file: passphraseFile, variable: passphraseEnv, descriptor: passphraseFd, command: passphraseCommand)
     }
+
+    /// Asks at the terminal where no flag says anything else.
+    func passphrase(_ prompt: String) throws(PKIError) -> [UInt8]? { try given.read() ?? SecretInput.ask(prompt) }
 
     var source: PassphraseSource {
         { (file) throws(PKIError) in try passphrase("Passphrase of \(file): ") }
@@ -106,10 +109,13 @@ struct PassphraseOptions: ParsableArguments {
 
     /// For a key that is being made: typed twice where it is typed.
     func newPassphrase(for file: String) throws(PKIError) -> [UInt8] {
-        let given = try Passphrases(file: passphraseFile, variable: passphraseEnv, command: passphraseCommand).read()
-        if let given { return given }
+        if let given = try given.read() {
+            // A key that seems protected and is not is worse than an error.
+            guard !given.isEmpty else { throw .emptyPassphrase(file: file) }
+            return given
+        }
         guard let first = SecretInput.ask("New passphrase of \(file): "), let second = SecretInput.ask("The same again: ") else {
-            throw .encryptedKey(file: file)
+            throw .noNewPassphrase(file: file)
         }
         guard first == second, !first.isEmpty else { throw .passphrasesDiffer }
         return first
@@ -118,23 +124,27 @@ struct PassphraseOptions: ParsableArguments {
 
 /// The passphrase of encrypted keys, from where the operator keeps it.
 struct Passphrases {
-    let file: String?
-    let variable: String?
-    let command: String?
+    var file: String?
+    var variable: String?
+    var descriptor: Int32?
+    var command: String?
 
-    /// Nil where no source is named.
+    /// The first line of what the operator names; nil where nothing is named.
     func read() throws(PKIError) -> [UInt8]? {
         if let file {
-            switch TextFile.read(file) {
-            case .success(let text): return Array((text.split(separator: "\n").first.map(String.init) ?? "").utf8)
-            case .failure(let failure): throw .file(path: file, errno: failure.code)
-            }
+            var bytes = try File.read(file)
+            defer { wipe(&bytes) }
+            return SecretInput.firstLine(of: bytes)
         }
         if let variable {
             guard let text = Process.environment[variable] else {
                 throw .noPassphrase(source: "the environment variable \(variable)")
             }
             return Array(text.utf8)
+        }
+        if let descriptor {
+            guard let bytes = SecretInput.line(from: descriptor) else { throw .noPassphrase(source: "descriptor \(descriptor)") }
+            return bytes
         }
         guard let command else { return nil }
         guard let bytes = SecretInput.run(command) else { throw .noPassphrase(source: "the command \"\(command)\"") }

@@ -34,7 +34,7 @@ struct ExportCommand: ParsableCommand {
             let path = out ?? "\(files.base).p12"
             if Backup.exists(path), !force { throw .keyExists(file: path) }
             let chain = try Certificate.readAll(file: certificateFile)
-            let own = Passphrases(file: keyPassphraseFile, variable: nil, command: nil)
+            let own = Passphrases(file: keyPassphraseFile)
             let source: PassphraseSource = { (file) throws(PKIError) in
                 if let given = try own.read() { return given }
                 return try passphrases.passphrase("Passphrase of \(file): ")
