@@ -10,6 +10,11 @@ public struct Command: Equatable, Sendable, CustomStringConvertible {
         }
 
         public var description: String { name }
+
+        /// The verb that this one is an older name of (RFC 775, RFC 1123 section 4.1.3.1), or itself.
+        public var canonical: Verb { Self.newerNames[self] ?? self }
+
+        private static let newerNames: [Verb: Verb] = [.xcwd: .cwd, .xcup: .cdup, .xmkd: .mkd, .xrmd: .rmd, .xpwd: .pwd]
     }
 
     public let verb: Verb
@@ -35,7 +40,9 @@ public struct Command: Equatable, Sendable, CustomStringConvertible {
     /// What a line turned out to be.
     public enum Parsed: Equatable, Sendable {
         case command(Command)
-        /// CR or NUL inside: what the backend would make of it is anybody's guess, so it never gets it (CVE-2017-3533).
+        /// CR or NUL inside, or a verb that is not of printable ASCII: what the backend would make of it is anybody's guess, so
+        /// it never gets it (CVE-2017-3533). Some servers take a tab for a blank: "DELE<tab>file" is no verb that a rule knows,
+        /// and deletes the file.
         case illegalCharacter
         /// No verb.
         case empty
@@ -50,6 +57,7 @@ public struct Command: Equatable, Sendable, CustomStringConvertible {
         guard !text.contains(UInt8(ascii: "\r")), !text.contains(0) else { return .illegalCharacter }
         let blank = text.firstIndex(of: UInt8(ascii: " ")) ?? text.count
         guard blank > 0 else { return .empty }
+        guard text[..<blank].allSatisfy({ (33...126).contains($0) }) else { return .illegalCharacter }
         return .command(Command(Verb(text[..<blank]), text, argumentStart: min(blank + 1, text.count)))
     }
 
@@ -71,10 +79,16 @@ public struct Command: Equatable, Sendable, CustomStringConvertible {
     /// The argument for people and for comparisons; bytes that are no UTF-8 are repaired.
     public var argumentText: String { String(decoding: argument, as: UTF8.self) }
 
+    /// The argument without blanks around it, for the commands whose argument the gateway reads by itself.
+    public var word: ArraySlice<UInt8> { argument.trimmingBlanks }
+
+    /// Likewise, in upper case.
+    public var wordText: String { String(decoding: word, as: UTF8.self).uppercasedASCII }
+
     /// Whether the argument is, or may hold, a password.
     public var hasSecret: Bool { verb == .pass || verb == .acct || isMistypedSecret || secretSite != nil }
 
-    /// "PASS<tab>secret" and "PASS:secret" have no blank, so the secret is in the verb.
+    /// "PASS:secret" has no blank, so the secret is in the verb.
     private var isMistypedSecret: Bool {
         verb != .pass && verb.name.hasPrefix("PASS") || verb != .acct && verb.name.hasPrefix("ACCT")
     }

@@ -55,6 +55,27 @@ public enum CommandTable {
 
     public static func row(for verb: Command.Verb) -> Row { rows[verb] ?? Row(.unknown, .unknown) }
 
+    /// What a command does to the backend's files, where its argument has a say in it.
+    public static func effect(of command: Command) -> Row.Effect {
+        switch command.verb {
+        // Without an argument it tells of the session, not of files.
+        case .stat where command.word.isEmpty: return .neutral
+        case .mdtm where command.setsTime: return .writes
+        case .site:
+            let words = command.readings.map { String($0.uppercasedASCII.split(separator: " ").first ?? "") }
+            guard let word = words.last, words.allSatisfy({ $0 == word }) else { return .unknown }
+            return siteEffects[word] ?? .unknown
+        default: return row(for: command.verb).effect
+        }
+    }
+
+    /// SITE's own commands, as far as servers agree. Any other may do anything: copy files, or run programs.
+    private static let siteEffects: [String: Row.Effect] = [
+        "HELP": .neutral, "IDLE": .neutral, "UMASK": .neutral,
+        "CHMOD": .writes, "CHGRP": .writes, "UTIME": .writes, "MKDIR": .writes,
+        "RMDIR": .deletes,
+    ]
+
     private static let rows: [Command.Verb: Row] = [
         .auth: Row(.security, beforeTLS: true, beforeLogin: true),
         .pbsz: Row(.security, beforeTLS: true, beforeLogin: true),
@@ -102,7 +123,7 @@ public enum CommandTable {
         .mfmt: Row(.relayed, .writes),
         .mfct: Row(.relayed, .writes),
         .mff: Row(.relayed, .writes),
-        .site: Row(.relayed, .writes),
+        .site: Row(.relayed, .unknown),
         .smnt: Row(.relayed, .writes),
         .mlst: Row(.relayed, .lists),
         .size: Row(.relayed, .lists),

@@ -10,18 +10,18 @@ public enum FeatureList {
         "AUTH", "PBSZ", "PROT", "CCC", "ADAT", "MIC", "CONF", "ENC", "SSCN", "CPSV", "SPSV", "LPRT", "LPSV",
     ]
 
-    /// - Parameter hides: says of a feature's first word whether its command would be refused.
-    public static func merge(_ reply: Reply, hiding hides: (String) -> Bool) -> Reply {
+    /// - Parameter hides: says of a feature's words, in upper case, whether its command would be refused.
+    public static func merge(_ reply: Reply, hiding hides: ([String]) -> Bool) -> Reply {
         guard reply.code == 211, reply.lines.count > 1 else { return cleartext }
         let lines = reply.lines
         var kept: [UInt8] = line(lines[0])
         for text in lines.dropFirst().dropLast() {
             // Some servers write the code in front of every line.
             let bare = text.starts(with: Array("211-".utf8)) ? text.dropFirst(4) : text[...]
-            let words = String(decoding: bare, as: UTF8.self).uppercasedASCII.split(separator: " ")
-            guard let feature = words.first.map(String.init) else { continue }
+            let words = String(decoding: bare, as: UTF8.self).uppercasedASCII.split(separator: " ").map(String.init)
+            guard let feature = words.first else { continue }
             // Of the modes only S passes, and that is no feature.
-            if replaced.contains(feature) || feature == "MODE" || hides(feature) { continue }
+            if replaced.contains(feature) || feature == "MODE" || hides(words) { continue }
             kept += line(text)
         }
         for feature in own { kept += line(Array(feature.utf8)) }

@@ -15,6 +15,7 @@ extension Reply {
     public static let backendClosed = Reply(421, "Backend closed the connection.")
     public static let endless = Reply(421, "Backend sent an endless reply.")
     public static let nonsense = Reply(421, "Backend sent lines that are no replies.")
+    public static let unasked = Reply(421, "Backend sent replies that answer nothing.")
     public static let shuttingDown = Reply(421, "Gateway is shutting down; connect again later.")
     public static func backendUnavailable(_ problem: String) -> Reply {
         Reply(421, "Backend is not available: \(oneLine(problem)).")

@@ -1,7 +1,7 @@
 /// Turns the backend's bytes into replies, within bounds (RFC 959 section 4.2, PROTOCOL section 2).
 public struct ReplyParser: Sendable {
     /// Beyond these no reply is believed to end.
-    public struct Limits: Sendable {
+    public struct Limits: Sendable, Equatable {
         public var lineBytes = 65_536
         public var replyBytes = 1_048_576
         public var lines = 20_000

@@ -30,4 +30,22 @@ enum Telnet {
         }
         return verb + line[min(index, line.count)...]
     }
+    /// As servers read a line that follow RFC 959 to the letter: no commands anywhere, and 255 twice is one.
+    static func stripEverywhere(_ text: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+        guard text.contains(interpretAsCommand) else { return text }
+        var plain: [UInt8] = []
+        var index = text.startIndex
+        while index < text.endIndex {
+            let next = index + 1 < text.endIndex ? text[index + 1] : 0
+            if text[index] == interpretAsCommand, negotiations.contains(next) {
+                index += 3
+            } else if text[index] == interpretAsCommand, commands.contains(next) {
+                index += 2
+            } else {
+                plain.append(text[index])
+                index += text[index] == interpretAsCommand && next == interpretAsCommand ? 2 : 1
+            }
+        }
+        return plain[...]
+    }
 }

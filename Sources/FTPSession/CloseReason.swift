@@ -33,6 +33,8 @@ public enum CloseReason: Equatable, Sendable {
     case backendSaidGoodbye(String)
     case backendEndlessReply
     case backendNonsense
+    /// Reply after reply came while nothing was asked.
+    case backendUnasked
 
     // The gateway.
     case shutdown
@@ -62,6 +64,7 @@ public enum CloseReason: Equatable, Sendable {
         case .backendSaidGoodbye: "backend_421"
         case .backendEndlessReply: "backend_endless_reply"
         case .backendNonsense: "backend_nonsense"
+        case .backendUnasked: "backend_unasked_replies"
         case .shutdown: "shutdown"
         }
     }
@@ -85,6 +88,7 @@ public enum CloseReason: Equatable, Sendable {
         case .backendClosed: .backendClosed
         case .backendEndlessReply: .endless
         case .backendNonsense: .nonsense
+        case .backendUnasked: .unasked
         case .shutdown: .shuttingDown
         }
     }
@@ -104,7 +108,7 @@ public enum CloseReason: Equatable, Sendable {
     public var isWarning: Bool {
         switch self {
         case .backendConnectTimeout, .backendGreetingTimeout, .backendReplyTimeout, .backendUnavailable, .backendRefused,
-            .backendClosed, .backendSaidGoodbye, .backendEndlessReply, .backendNonsense:
+            .backendClosed, .backendSaidGoodbye, .backendEndlessReply, .backendNonsense, .backendUnasked:
             true
         default: false
         }

@@ -12,7 +12,10 @@ extension Session {
         case sendingPassword
     }
 
-    func certificatePermits(user: String) -> Bool { certifiedUsers.map { $0.contains(user) } ?? true }
+    /// Whichever way the backend reads the name.
+    func certificatePermits(user command: Command) -> Bool {
+        certifiedUsers.map { users in command.readings.allSatisfy { users.contains($0) } } ?? true
+    }
 
     /// The stored password as a command, where the certificate logs this user in.
     func storedPassword(for user: String) -> Command? {

@@ -3,9 +3,8 @@ import FTPProtocol
 /// One command in flight: answered here, refused, or relayed.
 extension Session {
     private static var longLineLimit: Int { 3 }
+    private static var malformedLineLimit: Int { 20 }
     private static var foreignLineLimit: Int { 3 }
-    private static var userLimit: Int { 256 }
-    private static var passwordLimit: Int { 1024 }
 
     mutating func received(_ line: Line) {
         switch state {
@@ -39,13 +38,13 @@ extension Session {
 
     private mutating func begin(_ malformed: MalformedLine) {
         actions.append(.note(.malformedLine(malformed)))
+        malformedLines += 1
+        if malformed == .tooLong { longLines += 1 }
+        if longLines >= Self.longLineLimit || malformedLines >= Self.malformedLineLimit { return end(.tooManyBadLines) }
         switch malformed {
         case .illegalCharacter: reply(.illegalCharacter)
         case .empty: reply(.emptyLine)
-        case .tooLong:
-            longLines += 1
-            if longLines >= Self.longLineLimit { return end(.tooManyBadLines) }
-            reply(.lineTooLong)
+        case .tooLong: reply(.lineTooLong)
         }
     }
 
@@ -63,15 +62,14 @@ extension Session {
         case .auth: return authenticate(command)
         case .pbsz, .prot, .ccc, .adat, .mic, .conf, .enc: return protect(command)
         case .rein: return refuse(command, .unsupported, .reinRefused)
-        case .mode where command.argumentText.uppercasedASCII != "S": return refuse(command, .unsupported, .modeRefused)
-        case .stru where command.argumentText.uppercasedASCII != "F": return refuse(command, .unsupported, .structureRefused)
+        case .mode where command.wordText != "S": return refuse(command, .unsupported, .modeRefused)
+        case .stru where command.wordText != "F": return refuse(command, .unsupported, .structureRefused)
         case .lprt, .lpsv, .sscn, .cpsv, .spsv, .passiveSwitch: return refuse(command, .unsupported, .notImplemented)
         case .host where login != .none: return refuse(command, .outOfOrder, .hostTooLate)
-        case .user where command.argument.count > Self.userLimit, .pass where command.argument.count > Self.passwordLimit,
-            .acct where command.argument.count > Self.passwordLimit:
+        case _ where command.argument.count > policy.limits.argument(of: command.verb):
             return refuse(command, .argumentTooLong, .argumentTooLong)
-        case .user where !policy.permitsUser(command.argumentText): return refuse(command, .userDenied, .userDenied)
-        case .user where !certificatePermits(user: command.argumentText):
+        case .user where !policy.permits(user: command): return refuse(command, .userDenied, .userDenied)
+        case .user where !certificatePermits(user: command):
             return refuse(command, .otherCertificate, .otherCertificate)
         case .quit where readyBackend == nil:
             reply(.bye)
@@ -127,7 +125,7 @@ extension Session {
         case .host where policy.serves(host: command.argumentText): reply(.hostServed)
         case .host: refuse(command, .hostUnknown, .hostUnknown)
         case .clnt: reply(.clientNoted)
-        case .opts where ["UTF8", "UTF8 ON"].contains(command.argumentText.uppercasedASCII): reply(.utf8On)
+        case .opts where ["UTF8", "UTF8 ON"].contains(command.wordText): reply(.utf8On)
         case .quit:
             reply(.bye)
             end(.clientQuit)
@@ -169,6 +167,7 @@ extension Session {
         // Another ABOR's answer says nothing about the late one.
         if !isAwaitingAnswerToABOR { lateAbortReply = .none }
         if reply.code == 421, state != .quitting { return lastWords(reply) }
+        if namesDataAddress(reply), !awaitsDataAddress { return misplaced(reply) }
         switch state {
         case .awaitingReply(let command): answered(command, reply)
         case .loggingIn(let user, let step): loggingIn(user, step, reply)
@@ -235,6 +234,21 @@ extension Session {
         if state != .closed { commandIsOver() }
     }
 
+    /// 227, 228 and 229 send the client somewhere. Where, the gateway says alone: the backend's own word for it, asked for or
+    /// not, would lead past the gateway.
+    private func namesDataAddress(_ reply: Reply) -> Bool { (227...229).contains(reply.code) }
+
+    private var awaitsDataAddress: Bool {
+        if case .preparingData(let setup) = state { setup.step == .awaitingReply } else { false }
+    }
+
+    private mutating func misplaced(_ reply: Reply) {
+        guard case .awaitingReply(let command) = state else { return countUnasked(reply) }
+        actions.append(.cancelTimer(.reply))
+        answerUnexpected(command.verb, reply)
+        commandIsOver()
+    }
+
     /// A reply that cannot be the answer to this command (REQUIREMENTS S4).
     mutating func answerUnexpected(_ verb: Command.Verb, _ reply: Reply) {
         actions.append(.note(.unexpectedReply(to: verb, code: reply.code)))
@@ -257,8 +271,8 @@ extension Session {
             actions += [.note(.loggedIn(user: name)), .cancelTimer(.login)]
         } else if reply.isNegative, command.verb == .user {
             login = before.map { .done(user: $0) } ?? .none
-        } else if reply.isNegative, command.verb == .pass, reply.code != 503 {
-            login = .none
+        } else if reply.isNegative, command.verb != .user, reply.code != 503 {
+            // Some servers take another password without another USER, so the name stays.
             loginFailures += 1
             actions.append(.note(.loginFailed(user: name)))
             if policy.maxLoginAttempts > 0, loginFailures >= policy.maxLoginAttempts { end(.tooManyLoginFailures) }
@@ -268,7 +282,10 @@ extension Session {
     /// Whether a final reply can be the answer to this command at all.
     private func fits(_ code: Int, to verb: Command.Verb) -> Bool {
         if (100...199).contains(code) || (400...599).contains(code) { return true }
+        if (227...229).contains(code) { return false }
         return switch verb {
+        // Nobody has been named who could be logged in.
+        case .pass where login == .none, .acct where login == .none: code == 202 || code == 332
         case .user: [230, 232, 331, 332].contains(code)
         case .pass: [200, 202, 230, 232, 332].contains(code)
         default: true
@@ -292,10 +309,18 @@ extension Session {
 
     /// Nothing was asked: it passes, and answers nothing that comes later.
     private mutating func unasked(_ reply: Reply) {
-        actions.append(.note(.unaskedReply(code: reply.code)))
+        countUnasked(reply)
         // Between AUTH and TLS nothing can be said.
-        if state != .securing { pass(reply) }
+        if state != .securing, state != .closed { pass(reply) }
     }
+
+    private mutating func countUnasked(_ reply: Reply) {
+        actions.append(.note(.unaskedReply(code: reply.code)))
+        unaskedReplies += 1
+        if unaskedReplies >= Self.unaskedLimit { end(.backendUnasked) }
+    }
+
+    private static var unaskedLimit: Int { 100 }
 
     /// The backend's 421 passes, and the session is over.
     private mutating func lastWords(_ reply: Reply) {

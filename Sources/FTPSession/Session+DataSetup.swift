@@ -60,7 +60,7 @@ extension Session {
             if facts.passiveAddress != nil { return .passive }
             refuse(command, .networkProtocol, .useEPSV)
         case .epsv:
-            switch DataAddress.parseEPSV(command.argument) {
+            switch DataAddress.parseEPSV(command.word) {
             case .none: return .passive
             case .family(own): return .passive
             case .family, .unknownFamily: refuse(command, .networkProtocol, .networkProtocolUnsupported(use: ownNumber))
@@ -70,13 +70,13 @@ extension Session {
                 reply(.epsvAllDone)
             }
         case .port:
-            guard let address = DataAddress.parsePORT(command.argument) else {
+            guard let address = DataAddress.parsePORT(command.word) else {
                 refuse(command, .malformedArgument, .portMalformed)
                 return nil
             }
             return activeTarget(address, command)
         default:
-            switch DataAddress.parseEPRT(command.argument) {
+            switch DataAddress.parseEPRT(command.word) {
             case .address(let address) where address.ip.unmapped.family == own: return activeTarget(address, command)
             case .address, .unknownFamily: refuse(command, .networkProtocol, .networkProtocolUnsupported(use: ownNumber))
             case .malformed: refuse(command, .malformedArgument, .eprtMalformed)

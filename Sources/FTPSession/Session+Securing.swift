@@ -10,8 +10,8 @@ extension Session {
                 state = .securing
                 // PBSZ may be missing, and data are private from the start: clients of implicit FTPS expect both.
                 hasProtectionBuffer = true
-                isDataPrivate = true
-                actions += [.protectData(true), .setTimer(.handshake), .startTLS]
+                isDataPrivate = policy.implicitDefaultProt == .private
+                actions += [.protectData(isDataPrivate), .setTimer(.handshake), .startTLS]
             } else {
                 greet()
             }
@@ -39,21 +39,22 @@ extension Session {
         actions.append(.connectBackend)
     }
 
-    /// AUTH (RFC 4217 section 4). SSL and TLS-P mean protected data at once; TLS and TLS-C only after PROT P.
+    /// AUTH (RFC 4217 section 4). SSL and TLS-P mean protected data at once; TLS and TLS-C only after PROT P. The operator may say
+    /// otherwise for SSL and TLS.
     mutating func authenticate(_ command: Command) {
         guard security == .clear else { return refuse(command, .outOfOrder, .alreadySecured) }
         // What was agreed with whoever sat on the line must not hold for the client behind TLS, a login least of all.
         guard login == .none else { return refuse(command, .outOfOrder, .authTooLate) }
-        let mechanism = command.argumentText.uppercasedASCII
-        switch mechanism {
-        case "TLS", "TLS-C": isDataPrivate = false
-        case "SSL", "TLS-P":
-            isDataPrivate = true
-            hasProtectionBuffer = true
+        switch command.wordText {
+        case "TLS": isDataPrivate = policy.protDefaultExplicit == .private
+        case "TLS-C": isDataPrivate = false
+        case "SSL": isDataPrivate = policy.authSSLProt == .private
+        case "TLS-P": isDataPrivate = true
         case "": return refuse(command, .malformedArgument, .authNeedsArgument)
         default: return refuse(command, .unsupported, .unknownMechanism)
         }
         guard queue.isEmpty else { return end(.pipelinedBeforeTLS) }
+        hasProtectionBuffer = isDataPrivate || policy.pbszOptional
         reply(.startTLS)
         state = .securing
         actions += [.protectData(isDataPrivate), .cancelTimer(.idle), .setTimer(.handshake), .startTLS]
@@ -64,7 +65,7 @@ extension Session {
         switch command.verb {
         case .pbsz:
             guard isSecured else { return refuse(command, .outOfOrder, .secureFirst) }
-            guard isProtectionBufferSize(command.argument) else { return refuse(command, .malformedArgument, .pbszMalformed) }
+            guard isProtectionBufferSize(command.word) else { return refuse(command, .malformedArgument, .pbszMalformed) }
             hasProtectionBuffer = true
             reply(.pbszOK)
         case .prot: setProtection(command)
@@ -83,7 +84,7 @@ extension Session {
     private mutating func setProtection(_ command: Command) {
         guard isSecured else { return refuse(command, .outOfOrder, .secureFirst) }
         guard hasProtectionBuffer else { return refuse(command, .outOfOrder, .pbszFirst) }
-        switch command.argumentText.uppercasedASCII {
+        switch command.wordText {
         case "P":
             protectData(true)
             reply(.protPrivate)

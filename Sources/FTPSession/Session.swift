@@ -109,9 +109,11 @@ public struct Session: ~Copyable {
     var plan: DataPlan?
     var loginFailures = 0
     var longLines = 0
+    var malformedLines = 0
     /// Lines before TLS and login that are no FTP.
     var foreignLines = 0
     var nonsenseReplies = 0
+    var unaskedReplies = 0
     /// STAT commands in a transfer that the backend has yet to answer.
     var statsPending = 0
     /// Lines of the backend's unfinished reply, where a rule needs the whole.

@@ -60,8 +60,39 @@ public struct SessionPolicy: Sendable, Equatable {
         }
     }
 
+    /// What peers may send at most, in bytes unless it says otherwise. Beyond it there is one clear refusal.
+    public struct Limits: Sendable, Equatable {
+        /// A command, without its line's end.
+        public var commandLine = 8192
+        /// A command before TLS, where only short ones have a meaning.
+        public var commandLineBeforeTLS: Int { min(512, commandLine) }
+        public var user = 256
+        /// Of PASS and ACCT.
+        public var password = 1024
+        /// The argument of any other command; 0: as long as the line may be.
+        public var path = 0
+        /// The backend's replies.
+        public var reply = ReplyParser.Limits()
+        public init() {}
+    }
+
+    /// The level of protection of data connections before the client has said PROT (RFC 4217 section 9).
+    public enum DataProtection: String, Sendable, CaseIterable {
+        case clear = "C"
+        case `private` = "P"
+    }
+
     public var controlTLS = Requirement.required
     public var dataTLS = Requirement.required
+    /// Behind AUTH TLS.
+    public var protDefaultExplicit = DataProtection.clear
+    /// Behind AUTH SSL, which some servers take for AUTH TLS.
+    public var authSSLProt = DataProtection.private
+    /// On implicit listeners.
+    public var implicitDefaultProt = DataProtection.private
+    /// Take PROT without PBSZ before it.
+    public var pbszOptional = false
+    public var limits = Limits()
     public var backendData = BackendData.auto
     public var backendPASVAddress = BackendPASVAddress.control
     public var verifyBeforeStore = VerifyBeforeStore.auto

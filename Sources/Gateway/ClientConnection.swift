@@ -22,9 +22,10 @@ final class ClientConnection {
     private var session: Session
     private let surroundings: Surroundings
     private let client: ControlChannel
-    private var framer = LineFramer(limit: lineLimitBeforeTLS)
+    private var framer: LineFramer
     private var backend: ControlChannel?
-    private var parser = ReplyParser()
+    private var parser: ReplyParser
+    private let limits: SessionPolicy.Limits
     private var dialling: BackendDialer.Attempt?
     private var data: DataChannel?
     private var isDataPrivate = false
@@ -40,8 +41,6 @@ final class ClientConnection {
     private let journal: SessionLog
     private let onEnd: (ClientConnection) -> Void
 
-    private static let lineLimitBeforeTLS = 512
-    private static let lineLimit = 8192
     /// Lines and replies that one turn takes before others have theirs.
     private static let stepsPerTurn = 256
     /// Replies that the client does not read: beyond this the backend is not read either.
@@ -55,6 +54,9 @@ final class ClientConnection {
         self.surroundings = surroundings
         self.onEnd = onEnd
         var policy = configuration.session
+        limits = policy.limits
+        framer = LineFramer(limit: policy.controlTLS == .optional ? limits.commandLine : limits.commandLineBeforeTLS)
+        parser = ReplyParser(limits: limits.reply)
         policy.hostNames = configuration.tls.dnsNames
         session = Session(
             policy: policy,
@@ -65,7 +67,6 @@ final class ClientConnection {
                 ownPorts: surroundings.ownPorts))
         let id = String(surroundings.random.number(below: 1 << 40) | 1 << 40, radix: 36)
         journal = SessionLog(id: id, client: transport.peerAddress, log: surroundings.log, scheduler: surroundings.scheduler)
-        if configuration.session.controlTLS == .optional { framer.limit = Self.lineLimit }
     }
 
     func start() {
@@ -126,7 +127,7 @@ final class ClientConnection {
         case .wantsRead, .wantsWrite: return false
         case .done:
             phase = .secured
-            framer.limit = Self.lineLimit
+            framer.limit = limits.commandLine
             clientCertificate = client.stream.tls?.facts?.clientCertificate?.der
             terms = client.stream.tls?.terms
             journal.secured(client.stream.tls?.facts)

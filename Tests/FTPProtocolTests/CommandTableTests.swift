@@ -31,9 +31,25 @@ struct CommandTableTests {
 
     @Test func whatChangesFilesIsMarked() {
         expectRows([
-            "STOR", "STOU", "APPE", "MKD", "XMKD", "RNFR", "RNTO", "MFMT", "MFCT", "MFF", "SITE", "SMNT", "COMB",
+            "STOR", "STOU", "APPE", "MKD", "XMKD", "RNFR", "RNTO", "MFMT", "MFCT", "MFF", "SMNT", "COMB",
         ]) { $0.effect == .writes }
         expectRows(["DELE", "RMD", "XRMD", "RMDA"]) { $0.effect == .deletes }
+    }
+
+    @Test(
+        arguments: [
+            ("SITE CHMOD 644 a", .writes), ("site  utime 20200101000000 a", .writes), ("SITE RMDIR a", .deletes),
+            ("SITE HELP", .neutral),
+            ("SITE", .unknown), ("SITE CPFR /etc/passwd", .unknown), ("SITE EXEC ls", .unknown), ("SITE HELP\tx", .unknown),
+            ("SITE HELP/../CHMOD", .unknown), ("SITE \tHELP", .unknown), ("MDTM a", .lists), ("MDTM 20200101000000", .lists),
+            ("MDTM 20200101000000 a", .writes),
+            ("mdtm 20200101000000+60 a", .writes), ("MDTM  20200101000000.123\ta", .writes), ("STAT", .neutral),
+            ("STAT  ", .neutral),
+            ("STAT a", .lists), ("XMKD a", .writes),
+        ] as [(String, CommandTable.Row.Effect)])
+    func theArgumentHasItsSay(line: String, effect: CommandTable.Row.Effect) throws {
+        guard case .command(let command) = Command.parse(Array(line.utf8)) else { return #expect(Bool(false), "\(line)") }
+        #expect(CommandTable.effect(of: command) == effect)
     }
 
     @Test func aVerbThatNobodyKnowsIsRelayedAndTrustedWithNothing() {

@@ -3,7 +3,7 @@ import Testing
 
 private func merged(_ lines: [String], hiding hidden: Set<String> = []) -> [String] {
     let reply = Reply(code: 211, bytes: Array(lines.map { $0 + "\r\n" }.joined().utf8))
-    return FeatureList.merge(reply) { hidden.contains($0) }.lines.map { String(decoding: $0, as: UTF8.self) }
+    return FeatureList.merge(reply) { hidden.contains($0[0]) }.lines.map { String(decoding: $0, as: UTF8.self) }
 }
 
 struct FeatureListTests {

@@ -7,6 +7,17 @@ import Wire
 /// A client that sends what it likes, pipelined and in any order, and a backend that answers everything in one of many ways:
 /// every command is answered once, in order, by the right answer, and the session never gets stuck.
 struct ConversationTests {
+    @Test func aHundredUnaskedRepliesEndTheSession() throws {
+        var stage = Stage()
+        for step in Prologues.loggedIn { try Player.perform(step, on: &stage) }
+        _ = stage.takeActions()
+        for _ in 1..<100 { stage.backend(Array("200 Still here\r\n".utf8)) }
+        #expect(stage.takeActions().filter { $0 == .replyToClient(Reply(200, "Still here")) }.count == 99)
+        stage.backend(Array("200 Still here\r\n".utf8))
+        #expect(stage.takeActions().suffix(2) == [.replyToClient(.unasked), .close(.backendUnasked)])
+        #expect(stage.watch.problems.isEmpty)
+    }
+
     @Test(arguments: 0..<8)
     func everyCommandGetsItsOwnAnswer(part: Int) {
         for number in 0..<150 {

@@ -78,13 +78,15 @@ struct Scene: CustomStringConvertible {
 /// A session with what the driver puts around it: framers in front, and the rule about bytes behind AUTH.
 struct Stage: ~Copyable {
     private(set) var session: Session
-    private var framer = LineFramer(limit: 8192)
-    private var parser = ReplyParser()
+    private var framer: LineFramer
+    private var parser: ReplyParser
     private(set) var actions: [Action] = []
     var watch: Watch
 
     init(policy: SessionPolicy = SessionPolicy(), facts: Session.Facts = Self.facts) {
         session = Session(policy: policy, facts: facts)
+        framer = LineFramer(limit: policy.limits.commandLine)
+        parser = ReplyParser(limits: policy.limits.reply)
         watch = Watch(policy: policy, facts: facts)
     }
 
@@ -242,6 +244,17 @@ struct Player {
         case "--client-cert-login":
             let parts = value.split(separator: " ", maxSplits: 1).map(String.init)
             policy.certificateLogins[parts[0]] = Secret(Array(parts[1].utf8))
+        case "--prot-default-explicit": policy.protDefaultExplicit = try require(.init(rawValue: value), text)
+        case "--auth-ssl-prot": policy.authSSLProt = try require(.init(rawValue: value), text)
+        case "--implicit-default-prot": policy.implicitDefaultProt = try require(.init(rawValue: value), text)
+        case "--pbsz-optional": policy.pbszOptional = true
+        case "--max-command-line": policy.limits.commandLine = try require(Int(value), text)
+        case "--max-user-length": policy.limits.user = try require(Int(value), text)
+        case "--max-password-length": policy.limits.password = try require(Int(value), text)
+        case "--max-path-length": policy.limits.path = try require(Int(value), text)
+        case "--max-reply-line": policy.limits.reply.lineBytes = try require(Int(value), text)
+        case "--max-reply-bytes": policy.limits.reply.replyBytes = try require(Int(value), text)
+        case "--max-reply-lines": policy.limits.reply.lines = try require(Int(value), text)
         case "--greeting": policy.greeting = value
         case "--hide-backend": policy.hideBackend = true
         case "--allow-ccc": policy.allowCCC = true

@@ -17,6 +17,7 @@ struct Watch {
     private var tlsStarts = 0
     private var tlsStops = 0
     private var isDataPrivate = false
+    private var isDialling = false
     private var backendIP: IPAddress?
 
     init(policy: SessionPolicy, facts: Session.Facts) {
@@ -28,7 +29,8 @@ struct Watch {
         if isClosed, !actions.isEmpty { problems.append("something is done after the close: \(actions)") }
         switch event {
         case .clientSecured where tlsStarts > 0: isSecured = true
-        case .backendConnected(let facts) where backendIP == nil: backendIP = facts.address.ip
+        // One that nobody dialled is none.
+        case .backendConnected(let facts) where isDialling && backendIP == nil: backendIP = facts.address.ip
         case .timerFired(let timer): running.remove(timer)
         default: break
         }
@@ -67,7 +69,9 @@ struct Watch {
         case .close:
             isClosed = true
             if !isLast { problems.append("something is done behind the close") }
-        case .connectBackend where !isSecured && !mayActInClear: problems.append("the backend is dialled before TLS")
+        case .connectBackend:
+            isDialling = true
+            if !isSecured, !mayActInClear { problems.append("the backend is dialled before TLS") }
         case .sendToBackend(let command):
             if !isSecured, !mayActInClear { problems.append("sent to the backend before TLS: \(command)") }
             if command.line.contains(where: { [0, 10, 13].contains($0) }) { problems.append("not one line: \(command)") }

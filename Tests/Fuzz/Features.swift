@@ -8,7 +8,7 @@ public func fuzzFeatures(_ data: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     parser.append(contentsOf: input + [10])
     while let piece = parser.next() {
         guard case .reply(let reply) = piece else { continue }
-        check(FeatureList.merge(reply) { $0 == "SIZE" })
+        check(FeatureList.merge(reply) { $0.first == "SIZE" })
     }
     return 0
 }

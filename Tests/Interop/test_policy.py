@@ -5,11 +5,26 @@ from raw_client import Connection
 
 VERBS = {
     "reads": ["RETR a", "HASH a", "XCRC a"],
-    "writes": ["STOR a", "STOU", "APPE a", "MKD a", "XMKD a", "RNFR a", "RNTO a", "MFMT 20200101000000 a", "SITE CHMOD 777 a"],
-    "deletes": ["DELE a", "RMD a", "XRMD a", "RMDA a"],
+    "writes": ["STOR a", "STOU", "APPE a", "MKD a", "XMKD a", "RNFR a", "RNTO a", "MFMT 20200101000000 a", "SITE CHMOD 777 a"]
+    + ["MDTM 20200101000000 a"],
+    "deletes": ["DELE a", "RMD a", "XRMD a", "RMDA a", "SITE RMDIR a"],
     "lists": ["LIST", "NLST", "MLSD", "MLST a", "SIZE a", "MDTM a", "STAT a"],
-    "unknown": ["XYZZY a"],
-    "neutral": ["CWD a", "PWD", "CDUP", "TYPE I", "NOOP", "SYST", "STAT", "HELP", "REST 0", "ALLO 1", "OPTS UTF8 ON", "ABOR"],
+    "unknown": ["XYZZY a", "SITE EXEC ls", "SITE CPFR /etc/passwd"],
+    "neutral": [
+        "CWD a",
+        "PWD",
+        "CDUP",
+        "TYPE I",
+        "NOOP",
+        "SYST",
+        "STAT",
+        "HELP",
+        "SITE HELP",
+        "REST 0",
+        "ALLO 1",
+        "OPTS UTF8 ON",
+        "ABOR",
+    ],
 }
 PERMITTED = {
     "full": {"reads", "writes", "deletes", "lists", "unknown", "neutral"},
@@ -42,7 +57,10 @@ def test_a_deny_list_with_arguments(scripted, start_gateway, connect):
     gateway = start_gateway(backend, "--deny-command", "MFMT,MLSD,SITE=CHMOD*,DELE=*.key")
     client = connect(gateway, login=backend)
     client.command("MFMT 20200101000000 a", 550)
-    client.command("site chmod 777 a", 502)
+    client.command("site chmod 777 a", 550)
+    client.command("SITE  CHMOD 777 a", 550)
+    client.command(b"SITE CH\xff\xf1MOD 777 a", 550)
+    client.command("DELE\tother", 501)
     client.command("SITE CHMOD 777 a", 550)
     client.command("DELE secret.key", 550)
     assert client.command("DELE other").text == "550 No such file."
@@ -70,9 +88,11 @@ def test_users(scripted, start_gateway, connect):
     client = connect(gateway)
     client.command("USER root", 530)
     client.command("USER webadmin", 530)
+    client.command("USER  Root ", 530)
+    client.command(b"USER ro\xff\xf1ot", 530)
     client.command("USER user", 331)
     assert backend.commands == ["USER user"]
-    assert len(gateway.events("command.refused", reason="user_denied")) == 2
+    assert len(gateway.events("command.refused", reason="user_denied")) == 4
     only = connect(start_gateway(backend, "--allow-user", "us?r"))
     only.command("USER other", 530)
     only.command("USER user", 331)
