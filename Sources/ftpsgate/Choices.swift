@@ -1,4 +1,5 @@
 import Admin
+import FTPProtocol
 import FTPSession
 import Gateway
 import PKI
@@ -108,6 +109,14 @@ struct Choices {
         if let requirement = reader.choice("control-tls", SessionPolicy.Requirement.self) { session.controlTLS = requirement }
         if let requirement = reader.choice("data-tls", SessionPolicy.Requirement.self) { session.dataTLS = requirement }
         if let wanted = reader.yesOrNo("allow-ccc") { session.allowCCC = wanted }
+        if let level = reader.choice("prot-default-explicit", SessionPolicy.DataProtection.self) {
+            session.protDefaultExplicit = level
+        }
+        if let level = reader.choice("auth-ssl-prot", SessionPolicy.DataProtection.self) { session.authSSLProt = level }
+        if let level = reader.choice("implicit-default-prot", SessionPolicy.DataProtection.self) {
+            session.implicitDefaultProt = level
+        }
+        if let wanted = reader.yesOrNo("pbsz-optional") { session.pbszOptional = wanted }
     }
 
     private mutating func readTLSPolicy(_ reader: inout SettingsReader) {
@@ -180,6 +189,7 @@ struct Choices {
         if let number = reader.number("max-sessions", in: 0...Self.largeNumber) { maxSessions = number }
         if let number = reader.number("max-sessions-per-address", in: 0...Self.largeNumber) { maxSessionsPerAddress = number }
         if let number = reader.number("max-login-attempts", in: 0...Self.largeNumber) { session.maxLoginAttempts = number }
+        readSizes(&reader)
         if let limit = reader.duration("idle-timeout") { timeouts.idle = limit }
         if let limit = reader.duration("login-timeout") { timeouts.login = limit }
         if let limit = reader.duration("handshake-timeout") { timeouts.handshake = limit }
@@ -193,6 +203,23 @@ struct Choices {
         if let delay = reader.duration("drain-delay") { timeouts.drainDelay = delay }
         if timeouts.drain > .zero, timeouts.drainDelay >= timeouts.drain {
             reader.report("drain-delay", "it is part of --drain-timeout", "choose a shorter one, or a longer --drain-timeout")
+        }
+    }
+
+    private mutating func readSizes(_ reader: inout SettingsReader) {
+        let mebibyte = 1024 * 1024
+        if let size = reader.size("max-command-line", in: 128...mebibyte) { session.limits.commandLine = size }
+        if let size = reader.size("max-user-length", in: 1...8192) { session.limits.user = size }
+        if let size = reader.size("max-password-length", in: 1...8192) { session.limits.password = size }
+        if let size = reader.size("max-path-length", in: 0...mebibyte) { session.limits.path = size }
+        if let size = reader.size("max-reply-line", in: 512...(16 * mebibyte)) { session.limits.reply.lineBytes = size }
+        if let size = reader.size("max-reply-bytes", in: 512...(256 * mebibyte)) { session.limits.reply.replyBytes = size }
+        if let count = reader.number("max-reply-lines", in: 1...10_000_000) { session.limits.reply.lines = count }
+        if session.limits.reply.replyBytes < session.limits.reply.lineBytes {
+            reader.report(
+                reader.has("max-reply-bytes") ? "max-reply-bytes" : "max-reply-line",
+                "a line may be longer (\(session.limits.reply.lineBytes)) than the reply that it is part of "
+                    + "(\(session.limits.reply.replyBytes))", "let --max-reply-bytes be no smaller than --max-reply-line")
         }
     }
 

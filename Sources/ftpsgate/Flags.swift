@@ -159,6 +159,21 @@ struct TLSFlags: ParsableArguments, Sendable {
         help: ArgumentHelp("TLS on data connections: required, optional. Default: required.", valueName: "choice"),
         completion: .list(["required", "optional"]))
     var dataTls: String?
+    @Option(
+        help: ArgumentHelp(
+            "Data connections before the client says PROT: P (protected) or C (in the clear); behind AUTH TLS. Default: C.",
+            valueName: "level"), completion: .list(["C", "P"]))
+    var protDefaultExplicit: String?
+    @Option(
+        help: ArgumentHelp(
+            "Likewise behind AUTH SSL, which old clients mean by protected data, and some by AUTH TLS. Default: P.",
+            valueName: "level"), completion: .list(["C", "P"]))
+    var authSslProt: String?
+    @Option(
+        help: ArgumentHelp("Likewise on ports of implicit FTPS. Default: P.", valueName: "level"), completion: .list(["C", "P"]))
+    var implicitDefaultProt: String?
+    @Flag(inversion: .prefixedNo, help: "Take PROT from clients that leave PBSZ out.")
+    var pbszOptional: Bool?
     @Flag(inversion: .prefixedNo, help: "Let clients end TLS on the control connection after the login (CCC).")
     var allowCcc: Bool?
 }
@@ -220,6 +235,24 @@ struct LimitFlags: ParsableArguments, Sendable {
     var maxSessionsPerAddress: String?
     @Option(help: ArgumentHelp("Failed logins before a session is closed; 0: no limit. Default: 5.", valueName: "n"))
     var maxLoginAttempts: String?
+    @Option(
+        help: ArgumentHelp(
+            "A client's command line, at most; the third that is longer ends the session. Default: 8KiB.", valueName: "size"))
+    var maxCommandLine: String?
+    @Option(help: ArgumentHelp("A user's name, at most. Default: 256.", valueName: "size"))
+    var maxUserLength: String?
+    @Option(help: ArgumentHelp("A password, at most. Default: 1KiB.", valueName: "size"))
+    var maxPasswordLength: String?
+    @Option(
+        help: ArgumentHelp("Any other command's argument, at most; 0: as long as the line may be. Default: 0.", valueName: "size")
+    )
+    var maxPathLength: String?
+    @Option(help: ArgumentHelp("A line of the backend's replies, at most. Default: 64KiB.", valueName: "size"))
+    var maxReplyLine: String?
+    @Option(help: ArgumentHelp("A reply of the backend, at most. Default: 1MiB.", valueName: "size"))
+    var maxReplyBytes: String?
+    @Option(help: ArgumentHelp("Lines of one reply of the backend, at most. Default: 20000.", valueName: "n"))
+    var maxReplyLines: String?
     @Option(help: ArgumentHelp("Without a command and without a transfer. Default: 10m.", valueName: "duration"))
     var idleTimeout: String?
     @Option(help: ArgumentHelp("From the connection to the login. Default: 2m.", valueName: "duration"))

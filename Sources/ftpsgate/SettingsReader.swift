@@ -80,6 +80,12 @@ struct SettingsReader {
         one(name, write: "a number of bytes, such as 65536, 64KiB, 1MiB or 64GiB") { SizeText.parse($0) }
     }
 
+    mutating func size(_ name: String, in range: ClosedRange<Int>) -> Int? {
+        one(name, write: "a number of bytes from \(range.lowerBound) to \(range.upperBound), such as 512 or 64KiB") { text in
+            SizeText.parse(text).flatMap { range.contains($0) ? $0 : nil }
+        }
+    }
+
     mutating func duration(_ name: String) -> Duration? {
         one(name, write: "a duration of at most 365 days, such as 500ms, 30s, 5m or 24h") { DurationText.parse($0) }
     }

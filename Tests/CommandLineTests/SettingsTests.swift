@@ -140,6 +140,26 @@ private let backend = ["--backend", "192.0.2.9"]
         #expect(choices.session.deniedUsers == ["root"])
     }
 
+    @Test func limitsAndLevelsOfProtectionReachTheSession() throws {
+        let (choices, problems, _) = try judge(
+            backend + [
+                "--max-command-line", "4KiB", "--max-user-length", "100", "--max-password-length", "200", "--max-path-length",
+                "300",
+                "--max-reply-line", "1KiB", "--max-reply-bytes", "64KiB", "--max-reply-lines", "1000", "--auth-ssl-prot", "C",
+                "--prot-default-explicit", "P", "--implicit-default-prot", "C", "--pbsz-optional",
+            ])
+        #expect(problems.isEmpty)
+        var limits = SessionPolicy.Limits()
+        (limits.commandLine, limits.user, limits.password, limits.path) = (4096, 100, 200, 300)
+        (limits.reply.lineBytes, limits.reply.replyBytes, limits.reply.lines) = (1024, 65_536, 1000)
+        #expect(choices.session.limits == limits)
+        #expect(choices.session.authSSLProt == .clear && choices.session.protDefaultExplicit == .private)
+        #expect(choices.session.implicitDefaultProt == .clear && choices.session.pbszOptional)
+        let (usual, none, _) = try judge(backend)
+        #expect(none.isEmpty)
+        #expect(usual.session.limits.commandLine == 8192 && usual.session.limits.commandLineBeforeTLS == 512)
+    }
+
     @Test func switchesCanBeTurnedOffAgain() throws {
         let on = try judge(backend, environment: ["FTPSGATE_AUTODETECT": "yes"])
         #expect(on.choices.autodetect)
@@ -241,6 +261,12 @@ private let backend = ["--backend", "192.0.2.9"]
         (["--listen", "50000"], "--listen 50000"), (["--tls-min", "1.1"], "--tls-min 1.1"),
         (["--tls-max", "1.0"], "--tls-max 1.0"),
         (["--tls-min", "1.3", "--tls-max", "1.2"], "--tls-min 1.3"),
+        (["--max-command-line", "127"], "--max-command-line 127"), (["--max-user-length", "0"], "--max-user-length 0"),
+        (["--max-password-length", "1MiB"], "--max-password-length 1MiB"), (["--max-path-length", "-1"], "--max-path-length -1"),
+        (["--max-reply-line", "1"], "--max-reply-line 1"), (["--max-reply-bytes", "1KiB"], "--max-reply-bytes 1KiB"),
+        (["--max-reply-line", "2MiB"], "--max-reply-line 2MiB"), (["--max-reply-lines", "0"], "--max-reply-lines 0"),
+        (["--prot-default-explicit", "S"], "--prot-default-explicit S"), (["--auth-ssl-prot", "p"], "--auth-ssl-prot p"),
+        (["--implicit-default-prot", "X"], "--implicit-default-prot X"),
         (["--rekey-bytes", "lots"], "--rekey-bytes lots"), (["--ticket-rotation", "1s"], "--ticket-rotation 1s"),
         (["--ticket-keys", "a", "--ticket-secret-file", "b"], "--ticket-secret-file b"),
         (["--admin", "everywhere"], "--admin everywhere"),
