@@ -109,6 +109,10 @@ extension Reply {
         Reply(522, "TLS failed on the data connection: \(oneLine(reason)).")
     }
     public static let dataNotResumed = Reply(522, "TLS session of the control connection must be resumed (client setting).")
+    public static let dataAmbiguous = Reply(
+        425,
+        "Data connection refused: other sessions of your address wait on this port, and its TLS session was not resumed."
+            + " (Client setting; or operator: more --passive-ports.)")
     public static let dataCertificateDiffers = Reply(522, "The data connection came with another client certificate.")
     private static let noCloseNotify = "Upload ended without TLS close_notify: treated as incomplete."
     public static let uploadTruncated = Reply(426, "\(noCloseNotify) (Operator: --upload-eof lenient accepts such clients.)")

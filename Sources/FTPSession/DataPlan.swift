@@ -46,6 +46,8 @@ public enum DataFailure: Equatable, Sendable {
     case handshakeTimeout
     case notResumed
     case foreignSession
+    /// It did not resume, and several sessions of its address wait on its port.
+    case ambiguousSession
     case certificateDiffers
     /// The upload's end came without close_notify, between two records: what `--upload-eof lenient` forgives.
     case uploadTruncated
@@ -77,6 +79,7 @@ public enum DataFailure: Equatable, Sendable {
         case .handshakeTimeout: "handshake_timeout"
         case .notResumed: "data_not_resumed"
         case .foreignSession: "data_session_foreign"
+        case .ambiguousSession: "data_session_ambiguous"
         case .certificateDiffers: "data_certificate_differs"
         case .uploadTruncated: "upload_truncated"
         case .uploadCut: "upload_cut"
@@ -119,6 +122,7 @@ public enum DataFailure: Equatable, Sendable {
         case .handshakeFailed(let reason): .dataHandshakeFailed(reason)
         case .handshakeTimeout: .dataHandshakeFailed("no complete handshake in time")
         case .notResumed, .foreignSession: .dataNotResumed
+        case .ambiguousSession: .dataAmbiguous
         case .certificateDiffers: .dataCertificateDiffers
         case .uploadTruncated: .uploadTruncated
         case .uploadCut: .uploadCut

@@ -37,6 +37,8 @@ final class ClientConnection {
     /// The control connection's; kept for data connections behind CCC.
     private var clientCertificate: [UInt8]?
     private var terms: TLSConnection.Terms?
+    private var lineage: SessionTag?
+    private let habit = DataHabit()
     private let tag = SessionTag.random()
     private let journal: SessionLog
     private let onEnd: (ClientConnection) -> Void
@@ -130,6 +132,7 @@ final class ClientConnection {
             framer.limit = limits.commandLine
             clientCertificate = client.stream.tls?.facts?.clientCertificate?.der
             terms = client.stream.tls?.terms
+            lineage = client.stream.tls?.facts?.lineage
             journal.secured(client.stream.tls?.facts)
             if let users = certifiedUsers { events.append(.clientCertified(users: users)) }
             events.append(.clientSecured)
@@ -245,7 +248,9 @@ final class ClientConnection {
         case .dialClient: data?.client.dial(from: client.stream.transport.localAddress)
         case .dialBackendData(let address): dataChannel()?.backend.dial(address)
         case .listenForBackend(let family): dataChannel()?.backend.listen(family)
-        case .protectData(let isPrivate): isDataPrivate = isPrivate
+        case .protectData(let isPrivate):
+            isDataPrivate = isPrivate
+            data?.client.protectionChanged()
         case .awaitClientData: data?.awaitClient()
         case .startRelay(let direction):
             journal.transferStarts()
@@ -268,7 +273,8 @@ final class ClientConnection {
             return
         }
         client.flush()
-        client.stream.startTLS(surroundings.configuration.tls, .control(tag: tag))
+        let owner = SessionOwner(UInt32(surroundings.worker))
+        client.stream.startTLS(surroundings.configuration.tls, .control(tag: tag, owner: owner))
         phase = .handshaking
     }
 
@@ -293,8 +299,8 @@ final class ClientConnection {
         guard let control = backend?.stream.transport else { return nil }
         let peer = client.stream.transport.peerAddress
         let binding = ClientDataEnd.Binding(
-            tag: tag, client: peer, certificate: clientCertificate, isControlCleared: session.isCleared, terms: terms,
-            session: journal.id)
+            tag: tag, lineage: lineage ?? tag, user: session.user ?? "", client: peer, certificate: clientCertificate,
+            isControlCleared: session.isCleared, terms: terms, session: journal.id, habit: habit)
         let channel = DataChannel(
             surroundings,
             client: ClientDataEnd(surroundings, binding: binding, isProtected: { [unowned self] in isDataPrivate }),

@@ -6,25 +6,27 @@ import Telemetry
 import Wire
 
 /// The client's end of one data connection: waited for or dialled, its TLS handshake served whenever it comes, and judged.
+///
+/// Several connections may come for it, since anybody can connect to a port: each shakes hands for itself, the first that is
+/// good is the one, and the others are reset.
 final class ClientDataEnd {
-    enum State {
+    private enum Way {
         case unused
         /// A passive port is promised, or will be.
-        case waiting(PassivePorts.Reservation)
+        case passive(PassivePorts.Reservation)
         /// The client listens, and is dialled when the session says so.
         case planned(SocketAddress)
         case dialling(SocketAddress, any ConnectAttempt)
-        /// Connected; where TLS is due, the client has not begun it.
-        case connected(Stream)
-        case handshaking(Stream)
-        case ready(Stream)
-        case gone
+        /// Connected: nothing is waited for but the handshake.
+        case reached
     }
 
     /// What the end needs to know of its session.
     struct Binding {
         /// The control connection's.
         let tag: SessionTag
+        let lineage: SessionTag
+        let user: String
         let client: SocketAddress
         /// The control connection's client certificate.
         let certificate: [UInt8]?
@@ -34,18 +36,23 @@ final class ClientDataEnd {
         let terms: TLSConnection.Terms?
         /// For the log.
         let session: String
+        let habit: DataHabit
     }
 
-    private(set) var state = State.unused
+    /// The stream, once it may be used.
+    private(set) var stream: Stream?
+    private var way = Way.unused
+    private var attempts: [DataHandshake] = []
     private let surroundings: Surroundings
     private let binding: Binding
     private let isProtected: () -> Bool
-    private var handshakeTimer: (any NetIO.Timer)?
-    private var queueTimer: (any NetIO.Timer)?
-    /// The client offered a TLS session of another control connection; it was declined.
-    private var offeredForeignSession = false
+    private var silenceClock: (any NetIO.Timer)?
+    private var queueClock: (any NetIO.Timer)?
+    private var turnedAwayClock: (any NetIO.Timer)?
     /// Whether a transfer waits for the client: silence counts from then on.
     private var isAwaited = false
+    private var hasBegun = false
+    private var isGone = false
     /// Where the client is to connect to.
     private var promised: SocketAddress?
 
@@ -55,63 +62,109 @@ final class ClientDataEnd {
     var onReady: (() -> Void)?
     var onFailure: ((DataFailure) -> Void)?
 
+    /// Connections that may shake hands for one data connection at a time.
+    private static let attemptLimit = 4
+
     init(_ surroundings: Surroundings, binding: Binding, isProtected: @escaping () -> Bool) {
         self.surroundings = surroundings
         self.binding = binding
         self.isProtected = isProtected
     }
 
-    /// The stream, once it may be used.
-    var stream: Stream? { if case .ready(let stream) = state { stream } else { nil } }
+    private var client: IPAddress { binding.client.ip.unmapped }
+
+    // MARK: - Passive: the client connects
 
     /// - Parameter local: the address that the control connection came to.
     func listen(at local: IPAddress) {
+        let wish = WaitingPlans.Wish(
+            worker: surroundings.worker, client: client, tag: binding.tag, lineage: binding.lineage, user: binding.user,
+            isProtected: isProtected(), isTellable: binding.habit.resumes && !binding.isControlCleared)
         let reservation = surroundings.passivePorts.reserve(
-            for: binding.client.ip,
-            onPromised: { [weak self] port in
-                // The reservation is not ours yet when a port is free at once.
-                self?.surroundings.scheduler.later { self?.promise(SocketAddress(ip: local, port: port)) }
-            },
-            onConnected: { [weak self] transport in self?.connected(transport) })
-        state = .waiting(reservation)
-        if reservation.port == nil { startQueueClock() }
+            wish,
+            PassivePorts.Handlers(
+                onPromised: { [weak self] in self?.promise(SocketAddress(ip: local, port: $0)) },
+                onArrived: { [weak self] in self?.arrived() },
+                onConnected: { [weak self] in self?.connected($0, needsProof: $1) },
+                onLeft: { [weak self] in self?.left() },
+                onTurnedAway: { [weak self] in self?.turnedAway() }))
+        way = .passive(reservation)
+        if let port = reservation.port {
+            // Whoever asked for it is still busy with asking.
+            surroundings.scheduler.later { [weak self] in self?.promise(SocketAddress(ip: local, port: port)) }
+        } else {
+            startQueueClock()
+        }
     }
 
-    /// Every port is promised to another session of this address: for how long the client's PASV is held.
+    /// Every port is promised to other sessions of this address: for how long the client's PASV is held.
     private func startQueueClock() {
-        queueTimer = surroundings.scheduler.makeTimer { [unowned self] in
-            guard case .waiting = state, promised == nil else { return }
+        let limit = surroundings.configuration.timeouts.data
+        queueClock = start(after: limit > .zero ? limit : .seconds(300)) { [unowned self] in
+            guard promised == nil else { return }
             leave()
             onNoPort?()
         }
-        let limit = surroundings.configuration.timeouts.data
-        queueTimer?.start(after: limit > .zero ? limit : .seconds(300))
     }
 
     private func promise(_ address: SocketAddress) {
-        guard case .waiting = state else { return }
-        queueTimer = nil
+        guard case .passive = way, promised == nil else { return }
+        queueClock = nil
         promised = address
         onPromised?(address)
     }
 
-    func plan(_ address: SocketAddress) { state = .planned(address) }
+    /// A connection is here that has said nothing.
+    private func arrived() {
+        if isAwaited { startSilenceClock() }
+    }
+
+    /// A connection that had said nothing is gone.
+    private func left() {
+        guard isAwaited, attempts.isEmpty, !hasSilentConnection else { return }
+        fail(.noHandshake)
+    }
+
+    /// One that may have been ours was turned away. If ours does not come soon, it was.
+    private func turnedAway() {
+        guard isAwaited, turnedAwayClock == nil else { return }
+        let limit = surroundings.configuration.timeouts.handshake
+        turnedAwayClock = start(after: limit > .zero ? limit : .seconds(10)) { [unowned self] in
+            turnedAwayClock = nil
+            if attempts.isEmpty { fail(.ambiguousSession) }
+        }
+    }
+
+    private var hasSilentConnection: Bool {
+        if case .passive(let reservation) = way { reservation.hasSilentConnection } else { false }
+    }
+
+    /// PROT has come between PASV and the connection.
+    func protectionChanged() {
+        if case .passive(let reservation) = way { surroundings.passivePorts.setProtected(isProtected(), reservation) }
+    }
+
+    // MARK: - Active: the client is dialled
+
+    func plan(_ address: SocketAddress) { way = .planned(address) }
 
     /// Connects to the client, which waits for it.
     func dial(from local: SocketAddress) {
-        guard case .planned(let address) = state else { return }
+        guard case .planned(let address) = way else { return }
         let attempt = surroundings.network.connect(
             to: address, from: source(local, for: address), within: surroundings.configuration.timeouts.connect
         ) { [weak self] result in
             guard let self else { return }
             switch result {
-            case .connected(let transport): connected(transport)
+            case .connected(let transport):
+                way = .reached
+                connected(transport, needsProof: false)
             case .failed(SystemError.connectionRefused): fail(.clientRefused(address, reason: "connection refused"))
             case .failed(let code): fail(.clientUnreachable(address, reason: SystemError.text(code)))
             case .timedOut: fail(.clientUnreachable(address, reason: "no answer in time"))
             }
         }
-        state = .dialling(address, attempt)
+        way = .dialling(address, attempt)
     }
 
     /// From the address that the client knows, so that its firewall lets us in.
@@ -124,125 +177,180 @@ final class ClientDataEnd {
         return SocketAddress(ip: local.ip, port: port, scope: local.scope)
     }
 
-    private func connected(_ transport: any Transport) {
-        let stream = Stream(transport, staging: surroundings.staging)
-        transport.onReady = { [unowned self] in pump() }
+    // MARK: - Shaking hands
+
+    private func connected(_ transport: any Transport, needsProof: Bool) {
+        guard !isGone, stream == nil, attempts.count < Self.attemptLimit else { return transport.reset() }
         guard isProtected() else {
-            state = .ready(stream)
-            onBegan?()
-            onReady?()
-            return
+            begin()
+            return accept(Stream(transport, staging: surroundings.staging))
         }
-        stream.startTLS(
-            surroundings.configuration.tls,
-            .data(
-                accepts: { [weak self, tag = binding.tag] offered in
-                    if offered != tag { self?.offeredForeignSession = true }
-                    return offered == tag
-                }, terms: binding.terms))
-        state = .connected(stream)
-        if isAwaited { startHandshakeClock() }
-        pump()
+        let attempt = DataHandshake(
+            transport, surroundings, needsProof: needsProof, terms: binding.terms, accepts: { [tag = binding.tag] in $0 == tag },
+            onBegan: { [weak self] in self?.begin() }, onEnd: { [weak self] in self?.ended($0, $1) })
+        attempts.append(attempt)
+        if isAwaited { startSilenceClock() }
+        attempt.start()
+    }
+
+    private func begin() {
+        guard !hasBegun else { return }
+        hasBegun = true
+        onBegan?()
     }
 
     /// A transfer is under way: from now on the client's silence is a failure.
     func await() {
         isAwaited = true
-        if case .connected = state { startHandshakeClock() }
+        if hasSilentConnection || attempts.contains(where: { !$0.hasBegun }) { startSilenceClock() }
     }
 
-    /// Nobody has come and nothing was begun for as long as `--data-timeout` allows.
+    private func startSilenceClock() {
+        let limit = surroundings.configuration.timeouts.handshake
+        guard silenceClock == nil, limit > .zero else { return }
+        silenceClock = start(after: limit) { [unowned self] in
+            silenceClock = nil
+            // A handshake that has begun has a clock of its own.
+            if !attempts.contains(where: \.hasBegun) { fail(.noHandshake) }
+        }
+    }
+
+    private func ended(_ attempt: DataHandshake, _ ending: DataHandshake.Ending) {
+        guard let index = attempts.firstIndex(where: { $0 === attempt }) else { return }
+        attempts.remove(at: index)
+        // It is running at this moment.
+        surroundings.scheduler.later { _ = attempt }
+        let failure: DataFailure
+        switch ending {
+        case .done(let facts):
+            surroundings.log.metrics.countHandshake(facts, channel: "data")
+            guard let refusal = judge(facts, attempt) else { return accept(attempt.stream) }
+            failure = refusal
+        case .nothingCame: failure = .noHandshake
+        case .tookTooLong: failure = .handshakeTimeout
+        case .failed(let error):
+            if case .certificateRejected(let rejection, let subject) = error {
+                surroundings.log.rejected(rejection, of: subject, client: binding.client, session: binding.session, "data")
+            }
+            failure = .handshakeFailed("\(error)")
+        }
+        surroundings.linger(attempt.stream)
+        // Whoever comes from elsewhere with a ticket that he cannot use has nothing to do with the client.
+        let isStranger = attempt.stream.transport.peerAddress.ip.unmapped != client
+        if isStranger || !attempts.isEmpty {
+            surroundings.log.info(
+                "data.turned_away",
+                [
+                    "reason": .string(failure.label), "client": .string("\(attempt.stream.transport.peerAddress)"),
+                    "port": .integer(Int(attempt.stream.transport.localAddress.port)), "id": .string(binding.session),
+                    "detail": failure.detail.map { .string($0) },
+                ])
+        } else {
+            fail(failure)
+        }
+    }
+
+    /// Whether this is the client of the control connection (`--data-session`, DESIGN 3.11.1).
+    private func judge(_ facts: TLSConnection.Facts, _ attempt: DataHandshake) -> DataFailure? {
+        if let certificate = binding.certificate, facts.clientCertificate?.der != certificate { return .certificateDiffers }
+        if facts.isResumed, facts.sessionTag == binding.tag {
+            binding.habit.resumes = true
+            return nil
+        }
+        binding.habit.resumes = false
+        // The address alone says who it is: it must be the client's, and say it of nobody else.
+        if attempt.needsProof {
+            guard attempt.stream.transport.peerAddress.ip.unmapped == client, case .passive(let reservation) = way,
+                surroundings.passivePorts.isSole(reservation)
+            else { return .ambiguousSession }
+        }
+        let refusal: DataFailure = attempt.offeredForeignSession ? .foreignSession : .notResumed
+        switch surroundings.configuration.dataSession(for: client) {
+        case .require where !binding.isControlCleared: return refusal
+        case .prefer where !binding.isControlCleared:
+            // Counted, so that the operator sees whom `require` would keep out.
+            surroundings.log.info(
+                "data.would_be_refused",
+                [
+                    "id": .string(binding.session), "client": .string("\(binding.client)"), "user": .string(binding.user),
+                    "reason": .string(refusal.label), "by": "--data-session require",
+                ])
+        default: break
+        }
+        return nil
+    }
+
+    private func accept(_ stream: Stream) {
+        let others = attempts
+        leave()
+        isGone = false
+        way = .reached
+        self.stream = stream
+        stream.transport.onReady = { [weak stream] in stream?.flush() }
+        for other in others { other.reset() }
+        onReady?()
+    }
+
+    // MARK: - The end
+
+    /// Why nobody is here, after as long as `--data-timeout` allows.
     var absence: DataFailure? {
-        switch state {
-        case .waiting: .clientNeverConnected(promised ?? SocketAddress(ip: binding.client.ip, port: 0))
-        case .connected: .noHandshake
-        case .handshaking: .handshakeTimeout
+        if stream != nil { return nil }
+        if attempts.contains(where: \.hasBegun) { return .handshakeTimeout }
+        if !attempts.isEmpty || hasSilentConnection { return .noHandshake }
+        return switch way {
+        case .passive: .clientNeverConnected(promised ?? SocketAddress(ip: client, port: 0))
+        case .dialling(let address, _): .clientUnreachable(address, reason: "no answer in time")
         default: nil
         }
     }
 
-    private func startHandshakeClock() {
-        let limit = surroundings.configuration.timeouts.handshake
-        guard handshakeTimer == nil, limit > .zero else { return }
-        handshakeTimer = surroundings.scheduler.makeTimer { [unowned self] in
-            if let absence { fail(absence) }
-        }
-        handshakeTimer?.start(after: limit)
-    }
-
-    private func pump() {
-        switch state {
-        case .connected(let stream), .handshaking(let stream): advance(stream)
-        case .ready(let stream): stream.flush()
-        default: break
-        }
-    }
-
-    private func advance(_ stream: Stream) {
-        let step = stream.handshake()
-        if case .connected = state, stream.receivedCount > 0 {
-            state = .handshaking(stream)
-            startHandshakeClock()
-            onBegan?()
-        }
-        switch step {
-        case .wantsRead, .wantsWrite: stream.flush()
-        case .failed(let error):
-            if case .connected = state { return fail(.noHandshake) }
-            if case .certificateRejected(let rejection, let subject) = error {
-                surroundings.log.rejected(rejection, of: subject, client: binding.client, session: binding.session, "data")
-            }
-            fail(.handshakeFailed("\(error)"))
-        case .done:
-            handshakeTimer?.cancel()
-            if let facts = stream.tls?.facts { surroundings.log.metrics.countHandshake(facts, channel: "data") }
-            if let failure = judge(stream) { return fail(failure) }
-            state = .ready(stream)
-            onReady?()
-        }
-    }
-
-    /// Whether this is the client of the control connection (`--data-session`, DESIGN 3.11.1). Its address is the client's: the
-    /// passive port saw to that.
-    private func judge(_ stream: Stream) -> DataFailure? {
-        guard let facts = stream.tls?.facts else { return .handshakeFailed("no facts about the handshake") }
-        if let certificate = binding.certificate, facts.clientCertificate?.der != certificate { return .certificateDiffers }
-        guard surroundings.configuration.dataSession == .require, !binding.isControlCleared else { return nil }
-        if facts.isResumed, facts.sessionTag == binding.tag { return nil }
-        return offeredForeignSession || facts.isResumed ? .foreignSession : .notResumed
-    }
-
     private func fail(_ failure: DataFailure) {
-        switch state {
-        case .connected(let stream), .handshaking(let stream): surroundings.linger(stream)
-        default: break
+        for attempt in attempts {
+            attempt.leave()
+            surroundings.linger(attempt.stream)
         }
         leave()
         onFailure?(failure)
     }
 
-    /// Lets go of everything but the stream, which now is somebody else's.
+    /// Lets go of the stream, which now is somebody else's, and of all else.
     func handOver() {
-        state = .gone
-        handshakeTimer?.cancel()
-        queueTimer?.cancel()
+        leave()
+        stream = nil
     }
 
     /// Ends what there is, at once and with RST.
     func reset() {
-        switch state {
-        case .connected(let stream), .handshaking(let stream), .ready(let stream): stream.transport.reset()
-        default: break
-        }
-        leave()
+        for attempt in attempts { attempt.reset() }
+        stream?.transport.reset()
+        handOver()
     }
 
     private func leave() {
-        switch state {
-        case .waiting(let reservation): surroundings.passivePorts.release(reservation)
+        isGone = true
+        for clock in [silenceClock, queueClock, turnedAwayClock] { clock?.cancel() }
+        switch way {
+        case .passive(let reservation): surroundings.passivePorts.release(reservation)
         case .dialling(_, let attempt): attempt.cancel()
         default: break
         }
-        handOver()
+        way = .unused
+        let gone = attempts
+        attempts = []
+        // One of them may be running.
+        if !gone.isEmpty { surroundings.scheduler.later { _ = gone } }
     }
+
+    private func start(after limit: Duration, _ body: @escaping () -> Void) -> any NetIO.Timer {
+        let clock = surroundings.scheduler.makeTimer(body)
+        clock.start(after: limit)
+        return clock
+    }
+}
+
+/// What a client's data connections have shown so far, over all of one session.
+final class DataHabit {
+    /// The last one resumed the control connection's TLS session.
+    var resumes = false
 }

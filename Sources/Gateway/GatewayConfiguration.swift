@@ -75,6 +75,20 @@ public struct GatewayConfiguration: Sendable {
     /// Whether a data connection must resume its control connection's TLS session (`--data-session`, DESIGN 3.11.1).
     public enum DataSession: String, Sendable, CaseIterable { case require, prefer, off }
 
+    /// What `--data-session` says of clients in one network.
+    public struct DataSessionException: Sendable, Equatable {
+        public var network: CIDRBlock
+        public var choice: DataSession
+        public init(network: CIDRBlock, choice: DataSession) {
+            self.network = network
+            self.choice = choice
+        }
+    }
+
+    func dataSession(for client: IPAddress) -> DataSession {
+        dataSessionExceptions.first { $0.network.contains(client) }?.choice ?? dataSession
+    }
+
     /// The port that active data connections to clients come from (`--active-source-port`).
     public enum ActiveSourcePort: Sendable, Equatable {
         case any
@@ -108,6 +122,8 @@ public struct GatewayConfiguration: Sendable {
     public var passivePorts = PassivePorts.range(PortRange(lower: 50000, upper: 50999)!)
     public var passiveAddress = PassiveAddress()
     public var dataSession = DataSession.prefer
+    /// By the client's network; the first match wins over `dataSession`.
+    public var dataSessionExceptions: [DataSessionException] = []
     public var backendSource: IPAddress?
     public var activeSourcePort = ActiveSourcePort.any
     /// Take TLS at once on explicit listeners where the client's first byte says so.

@@ -42,8 +42,9 @@ public final class GatewayServer {
 
     private struct WorkerHandle {
         let mailbox: Mailbox<WorkerMessage>
-        let passiveSockets: [Int32]
+        var passiveSockets: [Int32] = []
         var sessions = 0
+        var isDrained = false
         var hasEnded = false
     }
 
@@ -55,6 +56,8 @@ public final class GatewayServer {
     private var listeners: [Listener] = []
     private var signals: [SignalWatcher] = []
     private var workers: [WorkerHandle] = []
+    private let plans: WaitingPlans
+    private var missingPorts: MissingPorts?
     private var admission: Admission
     private var phase = Phase.serving
     private var ending = Ending.drained
@@ -91,15 +94,23 @@ public final class GatewayServer {
             let handedOver = opened.address.ip.isUnspecified ? nil : opened.address.ip
             hosts.append(listener.inherited == nil ? listener.host : handedOver)
         }
-        let passive = Self.openPassivePorts(configuration, hosts, log)
+        hosts = ListeningSockets.distinct(hosts)
+        var missing: [UInt16] = []
+        let passive = ListeningSockets.openPassive(configuration.passivePorts, hosts: hosts) { port, problem in
+            log.warning("passive_port.left_out", ["port": .integer(Int(port)), "reason": .string("\(problem)")])
+            missing.append(port)
+        }
         guard !passive.isEmpty else {
             throw StartError(description: "not one port of --passive-ports can be listened on; choose another range.")
         }
         listeners = control.map(\.0)
         ready = Ready(
             listen: control.map { (address: $0.0.address, isImplicit: $0.1 == .implicit) }, passive: passive.map(\.port).sorted())
-        workers = try Self.share(passive, among: configuration.workers, log)
+        workers = try Self.share(passive, among: configuration.workers)
+        plans = WaitingPlans { [mailboxes = workers.map(\.mailbox)] in mailboxes[$0].post(.plan($1)) }
+        for (index, port) in passive.enumerated() { plans.open(port.port, worker: index % workers.count) }
         accept = { [unowned self] in accepted($0, $1) }
+        missingPorts = MissingPorts(missing, hosts: hosts, loop: loop, log: log) { [unowned self] in opened($0) }
     }
 
     private static func listen(
@@ -117,34 +128,29 @@ public final class GatewayServer {
         }
     }
 
-    private static func openPassivePorts(
-        _ configuration: GatewayConfiguration, _ hosts: [IPAddress?], _ log: EventLog
-    ) -> [ListeningSockets.PassivePort] {
-        ListeningSockets.openPassive(configuration.passivePorts, hosts: ListeningSockets.distinct(hosts)) { port, problem in
-            log.warning("passive_port.left_out", ["port": .integer(Int(port)), "reason": .string("\(problem)")])
-        }
-    }
-
-    /// Each port has one owner, so a data connection arrives where its control connection lives.
+    /// Each port is listened on by one worker. What comes for a session of another goes there (`PassivePorts`).
     private static func share(
-        _ passive: [ListeningSockets.PassivePort], among wanted: Int, _ log: EventLog
+        _ passive: [ListeningSockets.PassivePort], among count: Int
     ) throws(StartError) -> [WorkerHandle] {
-        let count = min(wanted, passive.count)
-        if count < wanted {
-            log.warning(
-                "workers.reduced",
-                ["workers": .integer(count), "reason": "each worker needs a passive port; see --passive-ports"])
-        }
         var handles: [WorkerHandle] = []
         for index in 0..<count {
-            let sockets = stride(from: index, to: passive.count, by: count).flatMap { passive[$0].descriptors }
             do throws(SystemError) {
-                handles.append(WorkerHandle(mailbox: try Mailbox(), passiveSockets: sockets))
+                handles.append(WorkerHandle(mailbox: try Mailbox()))
             } catch {
                 throw StartError(description: "\(error); raise the limit of open files.")
             }
+            for port in stride(from: index, to: passive.count, by: count) {
+                handles[index].passiveSockets += passive[port].descriptors
+            }
         }
         return handles
+    }
+
+    /// A passive port could be had after all.
+    private func opened(_ port: ListeningSockets.PassivePort) {
+        let index = Int(port.port) % workers.count
+        workers[index].mailbox.post(.passivePort(descriptors: port.descriptors))
+        plans.open(port.port, worker: index)
     }
 
     // MARK: - Running
@@ -166,8 +172,7 @@ public final class GatewayServer {
             signals.append(SignalWatcher(signal, loop: loop) { [unowned self] in endingWanted() })
         }
         signals.append(SignalWatcher(SignalWatcher.hangUp, loop: loop) { [unowned self] in reload() })
-        let ownPorts = Set(ready.listen.map(\.address.port) + ready.passive)
-        for (index, worker) in workers.enumerated() { try start(index, worker, ownPorts) }
+        for index in workers.indices { try start(index) }
         log.metrics.set(.draining, to: 0)
         countSessions()
         report(.ready(ready))
@@ -177,24 +182,29 @@ public final class GatewayServer {
         return ending
     }
 
-    private func start(_ index: Int, _ handle: WorkerHandle, _ ownPorts: Set<UInt16>) throws(StartError) {
-        let (configuration, log, server) = (configuration, log, mailbox)
-        let (sockets, inbox) = (handle.passiveSockets, handle.mailbox)
+    private func start(_ index: Int) throws(StartError) {
+        let outfit = Worker.Outfit(
+            index: index, configuration: configuration, passiveSockets: workers[index].passiveSockets, ownPorts: ownPorts,
+            plans: plans, log: log, mailboxes: workers.map(\.mailbox), server: mailbox)
         do throws(SystemError) {
             try Thread.start(name: "worker-\(index)") {
                 do throws(SystemError) {
-                    try Worker(
-                        index: index, configuration: configuration, passiveSockets: sockets, ownPorts: ownPorts, log: log,
-                        mailbox: inbox, server: server
-                    ).run()
+                    try Worker(outfit).run()
                 } catch {
-                    log.error("worker.failed", ["worker": .integer(index), "reason": .string("\(error)")])
+                    outfit.log.error("worker.failed", ["worker": .integer(index), "reason": .string("\(error)")])
                 }
-                server.post(.workerEnded(worker: index))
+                outfit.server.post(.workerEnded(worker: index))
             }
         } catch {
             throw StartError(description: "\(error).")
         }
+    }
+
+    /// Those that it listens on, or would.
+    private var ownPorts: Set<UInt16> {
+        var ports = Set(ready.listen.map(\.address.port) + ready.passive)
+        if case .range(let range) = configuration.passivePorts { ports.formUnion(range.lower...range.upper) }
+        return ports
     }
 
     // MARK: - Reloading
@@ -251,13 +261,23 @@ public final class GatewayServer {
             workers[index].sessions -= 1
             admission.left(client)
             countSessions()
+        case .workerDrained(let index):
+            workers[index].isDrained = true
+            leaveIfDrained()
         case .workerEnded(let index):
             workers[index].hasEnded = true
+            if phase == .draining { leaveIfDrained() }
             guard workers.allSatisfy(\.hasEnded) else { return }
             if phase == .serving { ending = .forced }
             loop.stop()
         case .alive(let index): heartbeat.answered(index)
         }
+    }
+
+    /// A worker without sessions still listens for the sessions of others.
+    private func leaveIfDrained() {
+        guard workers.allSatisfy({ $0.isDrained || $0.hasEnded }) else { return }
+        for worker in workers { worker.mailbox.post(.leave) }
     }
 
     private func accepted(_ socket: consuming Socket, _ mode: GatewayConfiguration.Listener.Mode) {

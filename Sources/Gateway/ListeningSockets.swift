@@ -66,7 +66,7 @@ enum ListeningSockets {
         return opened
     }
 
-    private static func openPassive(_ port: UInt16, hosts: [IPAddress?]) throws(SystemError) -> PassivePort {
+    static func openPassive(_ port: UInt16, hosts: [IPAddress?]) throws(SystemError) -> PassivePort {
         var port = port
         var descriptors: [Int32] = []
         do throws(SystemError) {

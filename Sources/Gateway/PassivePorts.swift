@@ -1,106 +1,268 @@
 import NetIO
+import TLS
 import Telemetry
 import Wire
 
-/// A worker's passive ports: listened on for as long as the worker lives, each promised to at most one session per client
-/// address at a time (DESIGN 3.11.3).
+/// A worker's part in the passive ports: its sessions' reservations, and the connections that come to the ports that it listens
+/// on (DESIGN 3.11.3). Who may have what is the business of `WaitingPlans`.
 ///
-/// A connection is matched by its port and its client address; who is meant by nobody is reset, and spends no promise.
+/// A connection belongs to the only session of its address that waits on its port, or to the one whose TLS session it resumes;
+/// which that is shows before the handshake, so it goes unread to the worker that has the session. What belongs to nobody is
+/// reset, and spends nobody's reservation: that ends when the session has its connection, or gives up.
 final class PassivePorts {
-    /// A port that waits for one client; given back by `release`.
+    /// A session that waits for its client on a passive port; given back by `release`.
     final class Reservation {
-        let client: IPAddress
+        let id: WaitingPlans.ID
+        /// Nil while the session waits for one.
         fileprivate(set) var port: UInt16?
-        fileprivate let onPromised: (UInt16) -> Void
-        fileprivate let onConnected: (any Transport) -> Void
+        fileprivate let handlers: Handlers
+        /// Connections that are probably this session's, and have said nothing.
+        fileprivate var silent: [ObjectIdentifier: Arrival] = [:]
 
-        fileprivate init(
-            client: IPAddress, onPromised: @escaping (UInt16) -> Void, onConnected: @escaping (any Transport) -> Void
-        ) {
-            self.client = client
-            self.onPromised = onPromised
-            self.onConnected = onConnected
+        fileprivate init(_ id: WaitingPlans.ID, _ port: UInt16?, _ handlers: Handlers) {
+            self.id = id
+            self.port = port
+            self.handlers = handlers
         }
+
+        /// Whether a connection is here that has not begun its handshake.
+        var hasSilentConnection: Bool { !silent.isEmpty }
     }
 
-    private struct Promise: Hashable {
-        let port: UInt16
-        let client: IPAddress
+    /// What a session does with what happens to its reservation.
+    struct Handlers {
+        /// A port has become free; not called where one was free at once.
+        var onPromised: (UInt16) -> Void
+        /// A connection has come that is probably the session's; it has said nothing.
+        var onArrived: () -> Void
+        /// A connection that is the session's; where proof is needed, only if it resumes the session's TLS session.
+        var onConnected: (any Transport, _ needsProof: Bool) -> Void
+        /// A connection that has said nothing is gone.
+        var onLeft: () -> Void
+        /// A connection was turned away that may have been the session's.
+        var onTurnedAway: () -> Void
     }
 
-    private let scheduler: any Scheduler
-    private let random: any RandomSource
-    private let log: EventLog
-    private(set) var ports: [UInt16] = []
-    private var acceptors: [any Acceptor] = []
-    private var promised: [Promise: Reservation] = [:]
-    /// Those for whom every port is promised to another session of the same address, first come first.
-    private var waiting: [Reservation] = []
-
-    init(scheduler: any Scheduler, random: any RandomSource, log: EventLog) {
-        self.scheduler = scheduler
-        self.random = random
-        self.log = log
+    /// What the ports need of the gateway around them.
+    struct Environment {
+        let worker: Int
+        let scheduler: any Scheduler
+        let random: any RandomSource
+        let log: EventLog
+        /// Tells whose session a client means to resume.
+        let claim: (ClientHello) -> SessionTag?
+        /// `--handshake-timeout`; zero means without end.
+        let handshakeTimeout: () -> Duration
+        /// Gives a connection, unread, to another worker, which is to call `accepted` with it.
+        let handOver: (any Transport, _ worker: Int, _ hops: Int) -> Void
     }
 
-    /// Adds a listening port; `accepted` is to be called with what it accepts. One port may have several listeners, one for
-    /// each address of the machine.
-    func add(_ acceptor: any Acceptor) {
-        acceptors.append(acceptor)
-        if ports.last != acceptor.address.port { ports.append(acceptor.address.port) }
+    private let plans: WaitingPlans
+    private let environment: Environment
+    private var reservations: [WaitingPlans.ID: Reservation] = [:]
+    /// Connections that may be one of several sessions'.
+    private var undecided: [ObjectIdentifier: Arrival] = [:]
+    private var undecidedOfAddress: [IPAddress: Int] = [:]
+    /// Reservations whose ports others may share when the time has come, in the order of their times.
+    private var exclusive: [(until: Duration, id: WaitingPlans.ID)] = []
+    private var exclusivityClock: (any NetIO.Timer)?
+    private var exhaustion = Exhaustion()
+
+    /// Between workers a connection does not go on for ever.
+    private static let hopLimit = 4
+    /// Silent connections of one session, and those of one address beyond the number of its sessions.
+    private static let silentLimit = 4
+    private static let undecidedReserve = 8
+    private static let undecidedLimit = 4096
+
+    init(_ plans: WaitingPlans, _ environment: Environment) {
+        self.plans = plans
+        self.environment = environment
     }
 
-    /// Promises a port to the client, at once or when one becomes free.
-    func reserve(
-        for client: IPAddress, onPromised: @escaping (UInt16) -> Void, onConnected: @escaping (any Transport) -> Void
-    ) -> Reservation {
-        let reservation = Reservation(client: client.unmapped, onPromised: onPromised, onConnected: onConnected)
-        if let port = freePort(for: reservation.client) {
-            promise(port, to: reservation)
-        } else {
-            waiting.append(reservation)
-        }
+    // MARK: - Reservations
+
+    /// Asks for a port.
+    func reserve(_ wish: WaitingPlans.Wish, _ handlers: Handlers) -> Reservation {
+        let now = environment.scheduler.now
+        let (id, port) = plans.reserve(wish, start: environment.random.number(below: 1 << 16), now: now)
+        let reservation = Reservation(id, port, handlers)
+        reservations[id] = reservation
+        if port == nil { exhaustion.tell(wish.client, environment, plans.portCount) }
+        if wish.isProtected, !wish.isTellable { limitExclusivity(of: id) }
         return reservation
     }
 
-    /// Takes a promise back, kept or not.
+    /// Takes it back, used or not. What came for it and said nothing goes.
     func release(_ reservation: Reservation) {
-        guard let port = reservation.port else {
-            waiting.removeAll { $0 === reservation }
-            return
-        }
-        reservation.port = nil
-        promised[Promise(port: port, client: reservation.client)] = nil
-        guard let next = waiting.firstIndex(where: { $0.client == reservation.client }) else { return }
-        promise(port, to: waiting.remove(at: next))
+        guard reservations.removeValue(forKey: reservation.id) != nil else { return }
+        for arrival in reservation.silent.values { arrival.reset() }
+        let silent = reservation.silent
+        reservation.silent = [:]
+        // One of them may be running.
+        environment.scheduler.later { _ = silent }
+        plans.release(reservation.id, now: environment.scheduler.now)
     }
 
-    /// A connection has come to one of the ports.
-    func accepted(_ transport: any Transport) {
-        let port = transport.localAddress.port
-        let peer = transport.peerAddress
-        guard let reservation = promised[Promise(port: port, client: peer.ip.unmapped)] else {
-            log.info("data.stray", ["client": .string("\(peer)"), "port": .integer(Int(port))])
-            return transport.reset()
+    func setProtected(_ isProtected: Bool, _ reservation: Reservation) { plans.setProtected(isProtected, reservation.id) }
+
+    /// Whether a connection that proves nothing can only be this session's.
+    func isSole(_ reservation: Reservation) -> Bool { plans.isSole(reservation.id) }
+
+    /// What the table has to say to one of this worker's sessions.
+    func take(_ notice: WaitingPlans.Notice) {
+        switch notice {
+        case .promised(let id, let port):
+            guard let reservation = reservations[id] else { return }
+            reservation.port = port
+            limitExclusivity(of: id)
+            reservation.handlers.onPromised(port)
+        case .turnedAway(let id): reservations[id]?.handlers.onTurnedAway()
         }
-        release(reservation)
-        reservation.onConnected(transport)
     }
 
-    private func promise(_ port: UInt16, to reservation: Reservation) {
-        reservation.port = port
-        promised[Promise(port: port, client: reservation.client)] = reservation
-        reservation.onPromised(port)
+    /// Nobody knows whether a new client's data connections will resume; but one that takes its time must not keep all others
+    /// behind the same address from the port.
+    private func limitExclusivity(of id: WaitingPlans.ID) {
+        let limit = environment.handshakeTimeout()
+        guard limit > .zero else { return }
+        exclusive.append((environment.scheduler.now + limit, id))
+        guard exclusive.count == 1 else { return }
+        if exclusivityClock == nil { exclusivityClock = environment.scheduler.makeTimer { [unowned self] in endExclusivity() } }
+        exclusivityClock?.start(after: limit)
     }
 
-    /// Any port that is free for the client, none more likely than another: who can tell the next one can take it.
-    private func freePort(for client: IPAddress) -> UInt16? {
-        guard !ports.isEmpty else { return nil }
-        let start = random.number(below: ports.count)
-        for offset in ports.indices {
-            let port = ports[(start + offset) % ports.count]
-            if promised[Promise(port: port, client: client)] == nil { return port }
+    private func endExclusivity() {
+        let now = environment.scheduler.now
+        let due = exclusive.prefix { $0.until <= now }
+        exclusive.removeFirst(due.count)
+        for entry in due where reservations[entry.id] != nil { plans.endExclusivity(of: entry.id) }
+        exclusive.removeAll { reservations[$0.id] == nil }
+        if let next = exclusive.first { exclusivityClock?.start(after: max(next.until - now, .milliseconds(1))) }
+    }
+
+    // MARK: - Connections
+
+    /// A connection has come to one of the ports, here or at another worker.
+    func accepted(_ transport: any Transport, hops: Int = 0) {
+        let (port, client) = (transport.localAddress.port, transport.peerAddress.ip.unmapped)
+        switch plans.firstLook(port: port, client: client) {
+        case .stray: turnAway(transport, "stray")
+        case .sole(let id, let worker, let isProtected):
+            guard worker == environment.worker else { return handOver(transport, to: worker, hops) }
+            guard let reservation = reservations[id] else { return turnAway(transport, "stray") }
+            guard isProtected else { return reservation.handlers.onConnected(transport, false) }
+            wait(transport, hops, for: reservation)
+        case .undecided(let candidates): wait(transport, hops, ofAddress: client, candidates)
         }
-        return nil
+    }
+
+    private func wait(_ transport: any Transport, _ hops: Int, for reservation: Reservation) {
+        guard reservation.silent.count < Self.silentLimit else { return turnAway(transport, "too_many") }
+        let arrival = makeArrival(transport, hops)
+        reservation.silent[ObjectIdentifier(arrival)] = arrival
+        let forget = { [unowned self, unowned arrival, weak reservation] in
+            guard let arrival = reservation?.silent.removeValue(forKey: ObjectIdentifier(arrival)) else { return }
+            // It is running at this moment.
+            environment.scheduler.later { _ = arrival }
+        }
+        arrival.onShown = { [unowned self] tag in
+            forget()
+            decide(transport, hops, tag)
+        }
+        arrival.onGone = { [weak reservation] in
+            forget()
+            transport.reset()
+            reservation?.handlers.onLeft()
+        }
+        arrival.start()
+        reservation.handlers.onArrived()
+    }
+
+    private func wait(_ transport: any Transport, _ hops: Int, ofAddress client: IPAddress, _ candidates: Int) {
+        guard undecided.count < Self.undecidedLimit,
+            undecidedOfAddress[client, default: 0] < 2 * candidates + Self.undecidedReserve
+        else { return turnAway(transport, "too_many") }
+        let arrival = makeArrival(transport, hops)
+        undecided[ObjectIdentifier(arrival)] = arrival
+        undecidedOfAddress[client, default: 0] += 1
+        let forget = { [unowned self, unowned arrival] in
+            guard let arrival = undecided.removeValue(forKey: ObjectIdentifier(arrival)) else { return }
+            undecidedOfAddress[client] = undecidedOfAddress[client].flatMap { $0 > 1 ? $0 - 1 : nil }
+            environment.scheduler.later { _ = arrival }
+        }
+        arrival.onShown = { [unowned self] tag in
+            forget()
+            decide(transport, hops, tag)
+        }
+        arrival.onSilence = { [unowned self, unowned arrival] in
+            // Those who waited may have their connections by now: perhaps it is clear whose this one is.
+            arrival.leave()
+            forget()
+            candidates > 0 ? accepted(transport, hops: hops) : turnAway(transport, "no_handshake")
+        }
+        arrival.onGone = { [unowned self] in
+            forget()
+            turnAway(transport, "no_handshake")
+        }
+        arrival.start()
+    }
+
+    private func makeArrival(_ transport: any Transport, _ hops: Int) -> Arrival {
+        Arrival(
+            transport, hops: hops, scheduler: environment.scheduler, patience: environment.handshakeTimeout(),
+            claim: environment.claim)
+    }
+
+    /// It has shown whose session it resumes, or that it resumes none.
+    private func decide(_ transport: any Transport, _ hops: Int, _ tag: SessionTag?) {
+        let (port, client) = (transport.localAddress.port, transport.peerAddress.ip.unmapped)
+        switch plans.judge(port: port, client: client, tag: tag) {
+        case .owner(let id, let worker, let needsProof):
+            guard worker == environment.worker else { return handOver(transport, to: worker, hops) }
+            guard let reservation = reservations[id] else { return turnAway(transport, "stray") }
+            reservation.handlers.onConnected(transport, needsProof)
+        case .ambiguous(let ids):
+            turnAway(transport, "ambiguous")
+            plans.turnedAway(ids)
+        case .stray: turnAway(transport, "stray")
+        }
+    }
+
+    private func handOver(_ transport: any Transport, to worker: Int, _ hops: Int) {
+        guard hops < Self.hopLimit else { return turnAway(transport, "stray") }
+        environment.handOver(transport, worker, hops + 1)
+    }
+
+    private func turnAway(_ transport: any Transport, _ reason: String) {
+        environment.log.info(
+            "data.turned_away",
+            [
+                "reason": .string(reason), "client": .string("\(transport.peerAddress)"),
+                "port": .integer(Int(transport.localAddress.port)),
+            ])
+        transport.reset()
+    }
+}
+
+/// Says in the log that no port was free: once in a while, with how often.
+private struct Exhaustion {
+    private var lastTold: Duration?
+    private var untold = 0
+
+    private static let interval: Duration = .seconds(10)
+
+    mutating func tell(_ client: IPAddress, _ environment: PassivePorts.Environment, _ ports: Int) {
+        untold += 1
+        let now = environment.scheduler.now
+        if let lastTold, now - lastTold < Self.interval { return }
+        environment.log.warning(
+            "passive_ports.exhausted",
+            [
+                "client": .string("\(client)"), "ports": .integer(ports), "times": .integer(untold),
+                "remedy": "all ports are promised to sessions of this address: name more with --passive-ports",
+            ])
+        lastTold = now
+        untold = 0
     }
 }

@@ -1,4 +1,5 @@
 import NetIO
+import TLS
 import Telemetry
 import Wire
 
@@ -6,13 +7,22 @@ import Wire
 ///
 /// Everything that touches the world comes in through here, so that all of the gateway can run in a simulated one.
 final class Surroundings {
+    /// The worker's number.
+    let worker: Int
     private(set) var configuration: GatewayConfiguration
     let scheduler: any Scheduler
     let network: any Network
     let random: any RandomSource
     let log: EventLog
     let staging = Staging()
-    let passivePorts: PassivePorts
+    private(set) lazy var passivePorts = PassivePorts(
+        plans,
+        PassivePorts.Environment(
+            worker: worker, scheduler: scheduler, random: random, log: log,
+            claim: { [unowned self] in configuration.tls.store.claimedTag(in: $0) },
+            handshakeTimeout: { [unowned self] in configuration.timeouts.handshake }, handOver: handOver))
+    private let plans: WaitingPlans
+    private let handOver: (any Transport, _ worker: Int, _ hops: Int) -> Void
     let backend: BackendDialer
     private(set) var publicAddress: PublicAddress
     /// Ports that the gateway listens on: no active data connection goes there.
@@ -22,17 +32,23 @@ final class Surroundings {
     private var lingering: [ObjectIdentifier: Lingering] = [:]
     private var onNothingLingers: (() -> Void)?
 
+    /// - Parameters:
+    ///   - plans: one table for all workers.
+    ///   - handOver: gives a data connection, unread, to another worker.
     init(
-        configuration: GatewayConfiguration, scheduler: any Scheduler, network: any Network, random: any RandomSource,
-        log: EventLog, ownPorts: Set<UInt16>
+        worker: Int = 0, configuration: GatewayConfiguration, scheduler: any Scheduler, network: any Network,
+        random: any RandomSource, log: EventLog, ownPorts: Set<UInt16>, plans: WaitingPlans,
+        handOver: @escaping (any Transport, _ worker: Int, _ hops: Int) -> Void
     ) {
+        self.worker = worker
         self.configuration = configuration
         self.scheduler = scheduler
         self.network = network
         self.random = random
         self.log = log
         self.ownPorts = ownPorts
-        passivePorts = PassivePorts(scheduler: scheduler, random: random, log: log)
+        self.plans = plans
+        self.handOver = handOver
         backend = BackendDialer(configuration, network: network)
         publicAddress = PublicAddress(configuration.passiveAddress, network: network, scheduler: scheduler, log: log)
     }

@@ -278,7 +278,9 @@ final class WaitingPlans: Sendable {
     private static func sharedPort(for entry: Entry, _ state: borrowing State) -> UInt16? {
         var best: (port: UInt16, count: Int)?
         for port in state.ports {
-            guard let group = state.groups[Place(port: port.number, client: entry.wish.client)], group.admits(entry) else { continue }
+            guard let group = state.groups[Place(port: port.number, client: entry.wish.client)], group.admits(entry) else {
+                continue
+            }
             if group.members.count < best?.count ?? .max { best = (port.number, group.members.count) }
         }
         return best?.port

@@ -6,12 +6,20 @@ import Wire
 enum WorkerMessage: Sendable {
     /// An accepted control connection, which is the worker's from here on.
     case connection(descriptor: Int32, mode: GatewayConfiguration.Listener.Mode)
+    /// An accepted data connection of which nothing has been read: it belongs to one of the worker's sessions.
+    case dataConnection(descriptor: Int32, hops: Int)
+    /// To one of the worker's sessions.
+    case plan(WaitingPlans.Notice)
+    /// A passive port to listen on: one socket for each address.
+    case passivePort(descriptors: [Int32])
     /// What new sessions go by from here on.
     case configuration(GatewayConfiguration)
     /// Sessions end when they are idle, and so after their transfers.
     case drain(DrainPace)
     /// Every session ends now.
     case stop
+    /// No worker has a session any more: the thread ends.
+    case leave
     /// Answer, if your loop turns.
     case ping
 }
@@ -19,13 +27,16 @@ enum WorkerMessage: Sendable {
 /// What a worker tells the server.
 enum ServerMessage: Sendable {
     case sessionEnded(worker: Int, client: IPAddress)
-    /// The last session has ended after `drain` or `stop`, and nothing of the worker is left.
+    /// The last session has ended after `drain`. The worker's ports stay open: sessions of others may wait on them.
+    case workerDrained(worker: Int)
+    /// The thread is about to end, and nothing of the worker is left.
     case workerEnded(worker: Int)
     /// The answer to `ping`.
     case alive(worker: Int)
 }
 
-/// One thread: a loop, its passive ports, its sessions. Nothing of it is shared, so nothing of it is locked.
+/// One thread: a loop, its passive ports, its sessions. Nothing of it is shared, so nothing of it is locked; a data connection
+/// that comes to the port of one worker and belongs to a session of another goes there unread.
 final class Worker {
     private let index: Int
     private let loop: EventLoop
@@ -44,27 +55,49 @@ final class Worker {
     /// What clients get to read why they were cut off.
     private static let lastWordsLimit: Duration = .milliseconds(300)
 
-    /// - Parameter passiveSockets: listening; the worker closes them.
-    init(
-        index: Int, configuration: GatewayConfiguration, passiveSockets: [Int32], ownPorts: Set<UInt16>, log: EventLog,
-        mailbox: Mailbox<WorkerMessage>, server: Mailbox<ServerMessage>
-    ) throws(SystemError) {
-        self.index = index
-        self.server = server
+    /// What a worker is given at its start.
+    struct Outfit: Sendable {
+        let index: Int
+        let configuration: GatewayConfiguration
+        /// Listening; the worker closes them.
+        let passiveSockets: [Int32]
+        let ownPorts: Set<UInt16>
+        let plans: WaitingPlans
+        let log: EventLog
+        /// Of all workers, this one included.
+        let mailboxes: [Mailbox<WorkerMessage>]
+        let server: Mailbox<ServerMessage>
+    }
+
+    init(_ outfit: Outfit) throws(SystemError) {
+        index = outfit.index
+        server = outfit.server
         let loop = try EventLoop()
         self.loop = loop
         surroundings = Surroundings(
-            configuration: configuration, scheduler: loop, network: SystemNetwork(loop: loop), random: SystemRandom(), log: log,
-            ownPorts: ownPorts)
-        for descriptor in passiveSockets {
-            let listener = try Listener(socket: Socket(owning: descriptor), loop: loop) {
-                [passivePorts = surroundings.passivePorts] in
-                if let transport = try? SocketTransport($0, loop: loop) { passivePorts.accepted(transport) }
-            }
-            surroundings.passivePorts.add(listener)
-        }
+            worker: outfit.index, configuration: outfit.configuration, scheduler: loop, network: SystemNetwork(loop: loop),
+            random: SystemRandom(), log: outfit.log, ownPorts: outfit.ownPorts, plans: outfit.plans,
+            handOver: { [mailboxes = outfit.mailboxes] transport, worker, hops in
+                guard let socket = (transport as? SocketTransport)?.detach() else { return transport.reset() }
+                mailboxes[worker].post(.dataConnection(descriptor: socket.take(), hops: hops))
+            })
+        for descriptor in outfit.passiveSockets { try listen(descriptor) }
         trimming = LoopTimer(loop: loop) { [unowned self] in trim() }
-        mail = MailboxReader(mailbox, loop: loop) { [unowned self] in take($0) }
+        mail = MailboxReader(outfit.mailboxes[index], loop: loop) { [unowned self] in take($0) }
+    }
+
+    private func listen(_ descriptor: Int32) throws(SystemError) {
+        let listener = try Listener(
+            socket: Socket(owning: descriptor), loop: loop,
+            onExhausted: { [log = surroundings.log] in
+                log.error("accept.exhausted", ["reason": .string("\($0)"), "remedy": "raise the limit of open files"])
+            },
+            { [unowned self] in acceptData($0, hops: 0) })
+        passiveListeners.append(listener)
+    }
+
+    private func acceptData(_ socket: consuming Socket, hops: Int) {
+        if let transport = try? SocketTransport(socket, loop: loop) { surroundings.passivePorts.accepted(transport, hops: hops) }
     }
 
     /// Runs until the server says otherwise.
@@ -73,6 +106,9 @@ final class Worker {
     private func take(_ message: WorkerMessage) {
         switch message {
         case .connection(let descriptor, let mode): accept(Socket(owning: descriptor), mode)
+        case .dataConnection(let descriptor, let hops): acceptData(Socket(owning: descriptor), hops: hops)
+        case .plan(let notice): surroundings.passivePorts.take(notice)
+        case .passivePort(let descriptors): for descriptor in descriptors { try? listen(descriptor) }
         case .configuration(let configuration): surroundings.use(configuration)
         case .drain(let pace):
             isEnding = true
@@ -80,6 +116,7 @@ final class Worker {
             for session in sessions.values { session.drain() }
             endIfEmpty()
         case .stop: stop()
+        case .leave: loop.stop()
         case .ping: server.post(.alive(worker: index))
         }
     }
@@ -134,6 +171,10 @@ final class Worker {
 
     /// Replies that are still on their way out get the time that they need.
     private func endIfEmpty() {
-        if isEnding, sessions.isEmpty, undecided.isEmpty { surroundings.whenNothingLingers { [unowned self] in loop.stop() } }
+        guard isEnding, sessions.isEmpty, undecided.isEmpty else { return }
+        surroundings.whenNothingLingers { [unowned self] in
+            // Those that have come since then are told to go, too.
+            if sessions.isEmpty, undecided.isEmpty { server.post(.workerDrained(worker: index)) }
+        }
     }
 }

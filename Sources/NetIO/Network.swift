@@ -21,6 +21,8 @@ public protocol Transport: AnyObject {
     /// Called after readiness may have changed, and after `wake()`. Set to nil by `close()` and `reset()`.
     var onReady: (() -> Void)? { get set }
     func receive(into buffer: UnsafeMutableRawBufferPointer) -> IOResult
+    /// Like `receive`, and what was looked at stays unread. `onReady` comes again when there is more than before.
+    func peek(into buffer: UnsafeMutableRawBufferPointer) -> IOResult
     func send(_ bytes: UnsafeRawBufferPointer) -> IOResult
     /// - Parameter moreFollows: another send, or `finishWriting`, comes at once: the last segment may wait for it.
     func send(_ bytes: UnsafeRawBufferPointer, moreFollows: Bool) -> IOResult

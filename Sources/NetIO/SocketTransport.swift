@@ -35,11 +35,15 @@ public final class SocketTransport: Transport {
 
     deinit { close() }
 
-    public func receive(into buffer: UnsafeMutableRawBufferPointer) -> IOResult {
+    public func receive(into buffer: UnsafeMutableRawBufferPointer) -> IOResult { receive(into: buffer, flags: 0) }
+
+    public func peek(into buffer: UnsafeMutableRawBufferPointer) -> IOResult { receive(into: buffer, flags: Int32(MSG_PEEK)) }
+
+    private func receive(into buffer: UnsafeMutableRawBufferPointer, flags: Int32) -> IOResult {
         guard descriptor >= 0 else { return .failed(errno: EBADF) }
         guard isReadable else { return .wouldBlock }
         while true {
-            let count = recv(descriptor, buffer.baseAddress, buffer.count, 0)
+            let count = recv(descriptor, buffer.baseAddress, buffer.count, flags)
             if count > 0 { return .bytes(count) }
             if count == 0 { return .endOfStream }
             switch errno {
@@ -127,6 +131,16 @@ public final class SocketTransport: Transport {
         watcher = nil
         Glibc.close(descriptor)
         descriptor = -1
+    }
+
+    /// Gives the connection away, with whatever is unread: whoever takes it goes on with it on a loop of its own.
+    /// - Returns: nil where it is closed.
+    public func detach() -> Socket? {
+        guard descriptor >= 0 else { return nil }
+        defer { descriptor = -1 }
+        onReady = nil
+        watcher = nil
+        return Socket(owning: descriptor)
     }
 
     public func reset() {

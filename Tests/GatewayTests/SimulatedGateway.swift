@@ -7,22 +7,33 @@ import Wire
 
 @testable import Gateway
 
-/// One worker of the gateway in a simulated network, with the backend behind it and its log in the test's hands.
+/// The gateway in a simulated network, with the backend behind it and its log in the test's hands. Its workers share one thread.
 final class SimulatedGateway {
     static let ip = IPAddress(192, 0, 2, 1)
 
     let scene: Scene
     let backend: SimulatedBackend
-    let surroundings: Surroundings
+    private(set) var workers: [Surroundings] = []
     let explicit = SocketAddress(ip: SimulatedGateway.ip, port: 21)
     let implicit = SocketAddress(ip: SimulatedGateway.ip, port: 990)
     let log = CapturedLog()
     private var acceptors: [any Acceptor] = []
+    private var accepted = 0
+    /// Data connections that went from one worker to another.
+    private(set) var handOvers = 0
+
+    /// The workers' mail; in the simulated world there is one thread only.
+    private final class Post: @unchecked Sendable {
+        var deliver: (WaitingPlans.Notice, Int) -> Void = { _, _ in }
+    }
     private(set) var sessions: [ObjectIdentifier: ClientConnection] = [:]
 
-    /// - Parameter ports: the passive ones.
+    /// - Parameters:
+    ///   - ports: the passive ones.
+    ///   - workerCount: sessions go to them in turn.
     init(
-        _ scene: Scene, ports: ClosedRange<UInt16> = 50_000...50_009, context: TLSContext = TestContext.plain,
+        _ scene: Scene, ports: ClosedRange<UInt16> = 50_000...50_009, workers workerCount: Int = 1,
+        context: TLSContext = TestContext.plain,
         _ change: (inout GatewayConfiguration) -> Void = { _ in }
     ) throws {
         self.scene = scene
@@ -32,14 +43,27 @@ final class SimulatedGateway {
             backends: [.init(host: "\(backend.host.ip)")], tls: context)
         change(&configuration)
         let host = scene.network.host(Self.ip)
-        surroundings = Surroundings(
-            configuration: configuration, scheduler: scene.world, network: host, random: scene.random, log: log.eventLog,
-            ownPorts: Set([21, 990] + Array(ports)))
-        for port in ports {
+        let post = Post()
+        let plans = WaitingPlans { worker, notice in post.deliver(notice, worker) }
+        post.deliver = { [unowned self] notice, worker in
+            scene.world.later { [unowned self] in workers[worker].passivePorts.take(notice) }
+        }
+        for index in 0..<workerCount {
+            workers.append(
+                Surroundings(
+                    worker: index, configuration: configuration, scheduler: scene.world, network: host, random: scene.random,
+                    log: log.eventLog, ownPorts: Set([21, 990] + Array(ports)), plans: plans,
+                    handOver: { [unowned self] transport, worker, hops in
+                        handOvers += 1
+                        scene.world.later { [unowned self] in workers[worker].passivePorts.accepted(transport, hops: hops) }
+                    }))
+        }
+        for (index, port) in ports.enumerated() {
+            let worker = index % workerCount
             let acceptor = try host.listen(on: SocketAddress(ip: Self.ip, port: port)) { [unowned self] in
-                surroundings.passivePorts.accepted($0)
+                workers[worker].passivePorts.accepted($0)
             }
-            surroundings.passivePorts.add(acceptor)
+            plans.open(port, worker: worker)
             acceptors.append(acceptor)
         }
         for (address, isImplicit) in [(explicit, false), (implicit, true)] {
@@ -48,6 +72,8 @@ final class SimulatedGateway {
     }
 
     private func open(_ transport: any Transport, isImplicit: Bool) {
+        accepted += 1
+        let surroundings = workers[accepted % workers.count]
         let channel = ControlChannel(transport, staging: surroundings.staging)
         let session = ClientConnection(channel, isImplicit: isImplicit, surroundings) { [unowned self] session in
             scene.world.later { [unowned self] in sessions[ObjectIdentifier(session)] = nil }

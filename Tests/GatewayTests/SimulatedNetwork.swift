@@ -163,6 +163,7 @@ final class SimulatedTransport: Transport {
     var localAddress: SocketAddress { end.localAddress }
     var peerAddress: SocketAddress { end.peerAddress }
     func receive(into buffer: UnsafeMutableRawBufferPointer) -> IOResult { end.receive(into: buffer) }
+    func peek(into buffer: UnsafeMutableRawBufferPointer) -> IOResult { end.peek(into: buffer) }
     func send(_ bytes: UnsafeRawBufferPointer) -> IOResult { end.send(bytes) }
     func finishWriting() { end.finishWriting() }
     func wake() { end.notify(after: .zero) }
@@ -237,6 +238,19 @@ final class SimulatedEnd {
             receivedStart = 0
         }
         other?.startMoving()
+        return .bytes(count)
+    }
+
+    func peek(into buffer: UnsafeMutableRawBufferPointer) -> IOResult {
+        if isClosed { return .failed(errno: EBADF) }
+        guard unreadCount > 0 else {
+            if let failure { return .failed(errno: failure) }
+            return hasReceivedFIN ? .endOfStream : .wouldBlock
+        }
+        let count = min(buffer.count, unreadCount)
+        received.withUnsafeBytes {
+            buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[receivedStart..<receivedStart + count]))
+        }
         return .bytes(count)
     }
 

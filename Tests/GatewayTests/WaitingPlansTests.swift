@@ -157,12 +157,14 @@ struct WaitingPlansTests {
         let other = wish("bert", from: Self.away)
         let otherID = reserve(plans, other).id
         #expect(plans.judge(port: 50_000, client: Self.away, tag: mine.tag) == .owner(id, worker: 0, needsProof: true))
-        #expect(plans.judge(port: 50_000, client: IPAddress(192, 0, 2, 77), tag: mine.tag) == .owner(id, worker: 0, needsProof: true))
+        #expect(
+            plans.judge(port: 50_000, client: IPAddress(192, 0, 2, 77), tag: mine.tag) == .owner(id, worker: 0, needsProof: true))
         #expect(plans.judge(port: 50_000, client: Self.away, tag: other.tag) == .owner(otherID, worker: 0, needsProof: false))
         // Not where programs may have mixed the two up.
         let kin = reserve(plans, wish("anna", from: IPAddress(192, 0, 2, 5))).id
         #expect(
-            plans.judge(port: 50_000, client: IPAddress(192, 0, 2, 5), tag: mine.tag) == .owner(kin, worker: 0, needsProof: false))
+            plans.judge(port: 50_000, client: IPAddress(192, 0, 2, 5), tag: mine.tag) == .owner(kin, worker: 0, needsProof: false)
+        )
     }
 
     @Test func aTicketOfASessionThatWaitsElsewhereSaysNothing() {
