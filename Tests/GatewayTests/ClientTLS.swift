@@ -72,9 +72,9 @@ final class ClientTLSSettings {
         case .eachTicketOnce where sessions.last.map { SSL_SESSION_get_protocol_version($0) == TLS1_3_VERSION } == true:
             return sessions.popLast()
         default:
-            guard let first = habit == .firstTicketForEver ? sessions.first : sessions.last else { return nil }
-            SSL_SESSION_up_ref(first)
-            return first
+            guard let kept = habit == .firstTicketForEver ? sessions.first : sessions.last else { return nil }
+            // A copy: OpenSSL itself would use a session of TLS 1.3 once.
+            return SSL_SESSION_dup(kept)
         }
     }
 }

@@ -101,7 +101,10 @@ final class SimulatedBackend {
             withData { [unowned self] data in
                 data.send(bytes)
                 data.close()
-                data.whenSent { [unowned self] in say(final) }
+                data.whenSent { [unowned self] in
+                    self.data = nil
+                    say(final)
+                }
             }
         }
 
