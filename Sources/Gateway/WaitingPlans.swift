@@ -204,6 +204,8 @@ final class WaitingPlans: Sendable {
         state.withLock { state in
             guard let index = state.indexOfPort[port], state.ports[index].waiting > 0 else { return .stray }
             let members = state.groups[Place(port: port, client: client)]?.members ?? []
+            // Only where one port has to do for everybody, a stranger may turn out to be somebody.
+            if members.isEmpty, state.ports.count > 1 { return .stray }
             guard members.count == 1, let id = members.first, let entry = state.entries[id] else {
                 return .undecided(candidates: members.count)
             }

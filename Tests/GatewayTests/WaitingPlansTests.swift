@@ -147,6 +147,9 @@ struct WaitingPlansTests {
         #expect(plans.firstLook(port: 50_000, client: IPAddress(192, 0, 2, 77)) == .undecided(candidates: 0))
         #expect(plans.judge(port: 50_000, client: IPAddress(192, 0, 2, 77), tag: nil) == .stray)
         #expect(plans.firstLook(port: 50_001, client: Self.home) == .stray)
+        // With more ports than one, a stranger is nobody.
+        plans.open(50_001, worker: 0)
+        #expect(plans.firstLook(port: 50_000, client: IPAddress(192, 0, 2, 77)) == .stray)
     }
 
     /// Behind large translators, control and data connections can have different addresses.
