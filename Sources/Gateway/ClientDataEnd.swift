@@ -257,13 +257,13 @@ final class ClientDataEnd {
             binding.habit.resumes = true
             return nil
         }
-        binding.habit.resumes = false
         // The address alone says who it is: it must be the client's, and say it of nobody else.
         if attempt.needsProof {
             guard attempt.stream.transport.peerAddress.ip.unmapped == client, case .passive(let reservation) = way,
                 surroundings.passivePorts.isSole(reservation)
             else { return .ambiguousSession }
         }
+        binding.habit.resumes = false
         let refusal: DataFailure = attempt.offeredForeignSession ? .foreignSession : .notResumed
         switch surroundings.configuration.dataSession(for: client) {
         case .require where !binding.isControlCleared: return refusal

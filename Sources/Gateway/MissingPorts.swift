@@ -10,22 +10,24 @@ final class MissingPorts {
     private let hosts: [IPAddress?]
     private let log: EventLog
     private let onOpened: (ListeningSockets.PassivePort) -> Void
+    private let interval: Duration
     private var clock: LoopTimer?
 
-    private static let interval: Duration = .seconds(30)
-
-    /// - Parameter onOpened: is given each port that could be had after all.
+    /// - Parameters:
+    ///   - interval: between two attempts.
+    ///   - onOpened: is given each port that could be had after all.
     init(
-        _ ports: [UInt16], hosts: [IPAddress?], loop: EventLoop, log: EventLog,
+        _ ports: [UInt16], hosts: [IPAddress?], loop: EventLoop, log: EventLog, interval: Duration = .seconds(30),
         onOpened: @escaping (ListeningSockets.PassivePort) -> Void
     ) {
         self.ports = ports
         self.hosts = hosts
         self.log = log
+        self.interval = interval
         self.onOpened = onOpened
         guard !ports.isEmpty else { return }
         clock = LoopTimer(loop: loop) { [unowned self] in tryAgain() }
-        clock?.start(after: Self.interval)
+        clock?.start(after: interval)
     }
 
     private func tryAgain() {
@@ -35,6 +37,6 @@ final class MissingPorts {
             onOpened(opened)
             return true
         }
-        if ports.isEmpty { clock = nil } else { clock?.start(after: Self.interval) }
+        if ports.isEmpty { clock = nil } else { clock?.start(after: interval) }
     }
 }

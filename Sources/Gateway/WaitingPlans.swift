@@ -39,7 +39,7 @@ final class WaitingPlans: Sendable {
     enum Verdict: Sendable, Equatable {
         /// It belongs to this session, if anything; where proof is needed, only with its TLS session resumed.
         case owner(ID, worker: Int, needsProof: Bool)
-        /// It may have been meant for any of these.
+        /// It may have been meant for any of these; where there are very many, not all are named.
         case ambiguous([ID])
         /// Nobody waits for it.
         case stray
@@ -75,6 +75,27 @@ final class WaitingPlans: Sendable {
 
         /// Programs mix up the TLS sessions of control connections that have one in common, or that one user opened.
         func isRelated(to wish: Wish) -> Bool { users[wish.user] != nil || lineages[wish.lineage] != nil }
+
+        mutating func add(_ id: ID, _ entry: Entry) {
+            members.insert(id)
+            users[entry.wish.user, default: 0] += 1
+            lineages[entry.wish.lineage, default: 0] += 1
+            if entry.isExclusive { exclusive += 1 }
+        }
+
+        mutating func remove(_ id: ID, _ entry: Entry) {
+            members.remove(id)
+            users[entry.wish.user] = users[entry.wish.user].flatMap { $0 > 1 ? $0 - 1 : nil }
+            lineages[entry.wish.lineage] = lineages[entry.wish.lineage].flatMap { $0 > 1 ? $0 - 1 : nil }
+            if entry.isExclusive { exclusive -= 1 }
+        }
+    }
+
+    /// Sessions of one client address that have no port yet, in the order in which they came.
+    private struct Queue {
+        var ids: [ID] = []
+        /// Those among them that need a port without others of their address.
+        var exclusive = 0
     }
 
     private struct Place: Hashable {
@@ -97,8 +118,8 @@ final class WaitingPlans: Sendable {
         var entries: [ID: Entry] = [:]
         var groups: [Place: Group] = [:]
         var byTag: [SessionTag: ID] = [:]
-        /// Those without a port, by client address.
-        var queues: [IPAddress: [ID]] = [:]
+        /// By client address; none is empty.
+        var queues: [IPAddress: Queue] = [:]
     }
 
     private let state = Mutex(State())
@@ -109,6 +130,10 @@ final class WaitingPlans: Sendable {
     private static let quarantine: Duration = .seconds(2)
     /// Ports looked at for one out of quarantine.
     private static let quarantineSearch = 16
+    /// Queued sessions looked at for one that a port has become free for.
+    private static let queueSearch = 64
+    /// Sessions that are told of one connection that may have been theirs: one stranger must not keep thousands busy.
+    private static let ambiguityLimit = 256
 
     /// - Parameter notify: is called on any thread, outside of the lock.
     init(notify: @escaping @Sendable (_ worker: Int, Notice) -> Void) { self.notify = notify }
@@ -121,7 +146,7 @@ final class WaitingPlans: Sendable {
             guard state.indexOfPort[port] == nil else { return [] as [(Int, Notice)] }
             state.indexOfPort[port] = state.ports.count
             state.ports.append(Port(number: port, worker: worker))
-            return state.queues.keys.flatMap { Self.serveQueue(of: $0, &state) }
+            return state.queues.keys.flatMap { Self.serveQueue(of: $0, at: port, &state) }
         }
         send(notices)
     }
@@ -140,15 +165,16 @@ final class WaitingPlans: Sendable {
             let id = ID(rawValue: state.nextID)
             var entry = Entry(wish: wish, port: nil, isExclusive: !wish.isTellable || !wish.isProtected)
             state.byTag[wish.tag] = id
-            // Nobody overtakes those who wait already.
-            let mayHaveOne = state.queues[wish.client] == nil
-            if mayHaveOne, let port = Self.freePort(for: entry, start, now, state) ?? Self.sharedPort(for: entry, state) {
+            if Self.mayOvertake(entry, state.queues[wish.client]),
+                let port = Self.freePort(for: entry, start, now, state) ?? Self.sharedPort(for: entry, state)
+            {
                 entry.port = port
                 state.entries[id] = entry
                 Self.join(id, entry, at: port, &state)
             } else {
                 state.entries[id] = entry
-                state.queues[wish.client, default: []].append(id)
+                state.queues[wish.client, default: Queue()].ids.append(id)
+                if entry.isExclusive { state.queues[wish.client]?.exclusive += 1 }
             }
             return (id, entry.port)
         }
@@ -160,14 +186,14 @@ final class WaitingPlans: Sendable {
             guard let entry = state.entries.removeValue(forKey: id) else { return [] as [(Int, Notice)] }
             if state.byTag[entry.wish.tag] == id { state.byTag[entry.wish.tag] = nil }
             let client = entry.wish.client
-            if let port = entry.port {
-                Self.leave(id, entry, from: port, &state)
-                if let index = state.indexOfPort[port] { state.ports[index].lastUsed = now }
-            } else {
-                state.queues[client]?.removeAll { $0 == id }
-                if state.queues[client]?.isEmpty == true { state.queues[client] = nil }
+            guard let port = entry.port else {
+                Self.leaveQueue(id, entry, &state)
+                // It may have kept those behind it from ports that they can share.
+                return entry.isExclusive ? Self.serveQueue(of: client, at: nil, &state) : []
             }
-            return Self.serveQueue(of: client, &state)
+            Self.leave(id, entry, from: port, &state)
+            if let index = state.indexOfPort[port] { state.ports[index].lastUsed = now }
+            return Self.serveQueue(of: client, at: port, &state)
         }
         send(notices)
     }
@@ -182,7 +208,7 @@ final class WaitingPlans: Sendable {
             entry.isExclusive = false
             state.entries[id] = entry
             state.groups[Place(port: port, client: entry.wish.client)]?.exclusive -= 1
-            return Self.serveQueue(of: entry.wish.client, &state)
+            return Self.serveQueue(of: entry.wish.client, at: port, &state)
         }
         send(notices)
     }
@@ -226,7 +252,9 @@ final class WaitingPlans: Sendable {
                 if !group.isRelated(to: entry.wish) { return .owner(id, worker: entry.wish.worker, needsProof: true) }
             }
             guard let id = group.members.first, let entry = state.entries[id] else { return .stray }
-            guard group.members.count == 1 else { return .ambiguous(group.members.sorted { $0.rawValue < $1.rawValue }) }
+            guard group.members.count == 1 else {
+                return .ambiguous(group.members.prefix(Self.ambiguityLimit).sorted { $0.rawValue < $1.rawValue })
+            }
             return .owner(id, worker: entry.wish.worker, needsProof: false)
         }
     }
@@ -288,38 +316,60 @@ final class WaitingPlans: Sendable {
         return best?.port
     }
 
-    private static func serveQueue(of client: IPAddress, _ state: inout State) -> [(Int, Notice)] {
+    /// Nobody goes by those who need a port to themselves, or they would never get one. Others may: who waits because a
+    /// session of the same user is on the port is no reason to hold back a third.
+    private static func mayOvertake(_ entry: Entry, _ queue: Queue?) -> Bool {
+        guard let queue else { return true }
+        return !entry.isExclusive && queue.exclusive == 0
+    }
+
+    /// - Parameter port: the only one where something has changed; nil: any may do.
+    private static func serveQueue(of client: IPAddress, at port: UInt16?, _ state: inout State) -> [(Int, Notice)] {
+        guard var queue = state.queues.removeValue(forKey: client) else { return [] }
         var notices: [(Int, Notice)] = []
-        while let id = state.queues[client]?.first, var entry = state.entries[id] {
-            guard let port = freePort(for: entry, 0, .zero, state) ?? sharedPort(for: entry, state) else { break }
-            state.queues[client]?.removeFirst()
-            entry.port = port
+        var position = 0
+        while position < min(queue.ids.count, queueSearch) {
+            let id = queue.ids[position]
+            guard var entry = state.entries[id] else { preconditionFailure("who is queued has an entry") }
+            guard let found = place(for: entry, at: port, state) else {
+                if entry.isExclusive { break }
+                position += 1
+                continue
+            }
+            queue.ids.remove(at: position)
+            if entry.isExclusive { queue.exclusive -= 1 }
+            entry.port = found
             state.entries[id] = entry
-            join(id, entry, at: port, &state)
-            notices.append((entry.wish.worker, .promised(id, port: port)))
+            join(id, entry, at: found, &state)
+            notices.append((entry.wish.worker, .promised(id, port: found)))
         }
-        if state.queues[client]?.isEmpty == true { state.queues[client] = nil }
+        if !queue.ids.isEmpty { state.queues[client] = queue }
         return notices
     }
 
+    private static func place(for entry: Entry, at port: UInt16?, _ state: borrowing State) -> UInt16? {
+        guard let port else { return freePort(for: entry, 0, .zero, state) ?? sharedPort(for: entry, state) }
+        let group = state.groups[Place(port: port, client: entry.wish.client)]
+        return group?.admits(entry) ?? true ? port : nil
+    }
+
+    private static func leaveQueue(_ id: ID, _ entry: Entry, _ state: inout State) {
+        guard var queue = state.queues.removeValue(forKey: entry.wish.client) else { return }
+        queue.ids.removeAll { $0 == id }
+        if entry.isExclusive { queue.exclusive -= 1 }
+        if !queue.ids.isEmpty { state.queues[entry.wish.client] = queue }
+    }
+
     private static func join(_ id: ID, _ entry: Entry, at port: UInt16, _ state: inout State) {
-        var group = state.groups[Place(port: port, client: entry.wish.client)] ?? Group()
-        group.members.insert(id)
-        group.users[entry.wish.user, default: 0] += 1
-        group.lineages[entry.wish.lineage, default: 0] += 1
-        if entry.isExclusive { group.exclusive += 1 }
-        state.groups[Place(port: port, client: entry.wish.client)] = group
+        // In place: there may be thousands in it.
+        state.groups[Place(port: port, client: entry.wish.client), default: Group()].add(id, entry)
         if let index = state.indexOfPort[port] { state.ports[index].waiting += 1 }
     }
 
     private static func leave(_ id: ID, _ entry: Entry, from port: UInt16, _ state: inout State) {
         let place = Place(port: port, client: entry.wish.client)
-        guard var group = state.groups[place] else { return }
-        group.members.remove(id)
-        group.users[entry.wish.user] = group.users[entry.wish.user].flatMap { $0 > 1 ? $0 - 1 : nil }
-        group.lineages[entry.wish.lineage] = group.lineages[entry.wish.lineage].flatMap { $0 > 1 ? $0 - 1 : nil }
-        if entry.isExclusive { group.exclusive -= 1 }
-        state.groups[place] = group.members.isEmpty ? nil : group
+        state.groups[place]?.remove(id, entry)
+        if state.groups[place]?.members.isEmpty == true { state.groups[place] = nil }
         if let index = state.indexOfPort[port] { state.ports[index].waiting -= 1 }
     }
 }

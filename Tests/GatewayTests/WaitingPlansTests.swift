@@ -119,6 +119,39 @@ struct WaitingPlansTests {
         }
     }
 
+    @Test func whoWaitsForItsOwnUserHoldsBackNobodyElse() {
+        let (plans, notices) = make([50_000])
+        let anna = reserve(plans, wish("anna"))
+        let queued = reserve(plans, wish("anna"))
+        #expect(anna.port == 50_000 && queued.port == nil)
+        #expect(reserve(plans, wish("bert")).port == 50_000)
+        // In the queue as well: one that needs the port to itself gives up, and who stood behind it may share.
+        let exclusive = reserve(plans, wish("new", isTellable: false))
+        let carl = reserve(plans, wish("carl"))
+        #expect(exclusive.port == nil && carl.port == nil)
+        plans.release(exclusive.id, now: .zero)
+        #expect(notices.take() == [.promised(carl.id, port: 50_000)])
+        plans.release(anna.id, now: .zero)
+        #expect(notices.take() == [.promised(queued.id, port: 50_000)])
+    }
+
+    @Test func oneConnectionDoesNotKeepThousandsBusy() {
+        let (plans, notices) = make([50_000])
+        let wishes = (0..<20_000).map { wish("user\($0)") }
+        let ids = wishes.map { reserve(plans, $0).id }
+        guard case .ambiguous(let told) = plans.judge(port: 50_000, client: Self.home, tag: nil) else {
+            Issue.record("nobody can say whose it is")
+            return
+        }
+        #expect(told.count == 256)
+        plans.turnedAway(told)
+        #expect(notices.take().count == 256)
+        #expect(
+            plans.judge(port: 50_000, client: Self.home, tag: wishes[777].tag) == .owner(ids[777], worker: 0, needsProof: true))
+        for id in ids { plans.release(id, now: .zero) }
+        #expect(plans.firstLook(port: 50_000, client: Self.home) == .stray)
+    }
+
     @Test func whoCannotBeToldApartWaitsForAnEmptyPort() {
         for unclear in [wish("new", isTellable: false), wish("clear", isProtected: false)] {
             let (plans, notices) = make([50_000])
