@@ -109,10 +109,30 @@ public struct TransferRecord: Equatable, Sendable {
     public var outcome: DataOutcome?
     /// The code that the client was answered with; 0 where it was gone.
     public var code: Int
-    public init(command: Command, direction: Direction, outcome: DataOutcome?, code: Int) {
+    /// Why it has no outcome, where the backend did not refuse it.
+    public var interruption: Interruption?
+
+    public enum Interruption: Equatable, Sendable {
+        /// By the client's ABOR.
+        case aborted
+        case sessionEnded(CloseReason)
+
+        /// One word for metrics and for the log's `reason`.
+        public var label: String {
+            switch self {
+            case .aborted: "aborted"
+            case .sessionEnded(let reason): reason.label
+            }
+        }
+    }
+
+    public init(
+        command: Command, direction: Direction, outcome: DataOutcome?, code: Int, interruption: Interruption? = nil
+    ) {
         self.command = command
         self.direction = direction
         self.outcome = outcome
         self.code = code
+        self.interruption = outcome == nil ? interruption : nil
     }
 }

@@ -51,7 +51,7 @@ extension Session {
         guard readyBackend != nil else {
             // It has closed behind its last reply: there is nobody to ask.
             actions.append(.endData(.abandon))
-            answer(transfer, .aborted)
+            answer(transfer, .aborted, .aborted)
             reply(.abortDone)
             return end(.backendClosed)
         }
@@ -60,18 +60,19 @@ extension Session {
         var aborting = Aborting()
         if transfer.finalReply != nil {
             // The backend is through with it and has said so; the client does not know.
-            answer(transfer, .aborted)
+            answer(transfer, .aborted, .aborted)
             aborting.first = .negative
         } else {
             aborting.record = TransferRecord(
-                command: transfer.command, direction: transfer.direction, outcome: transfer.outcome, code: 0)
+                command: transfer.command, direction: transfer.direction, outcome: transfer.outcome, code: 0,
+                interruption: .aborted)
         }
         beginAborting(aborting)
     }
 
     private mutating func abortVerification(_ command: Command) {
         dropPlan()
-        answer(TransferRecord(command: command, direction: .upload, outcome: nil, code: 0), .aborted)
+        answer(TransferRecord(command: command, direction: .upload, outcome: nil, code: 0, interruption: .aborted), .aborted)
         reply(.abortDone)
         becomeIdle()
     }
@@ -90,7 +91,7 @@ extension Session {
         guard aborting.first == nil else { return aborted() }
         if var record = aborting.record.take() {
             record.code = reply.code
-            actions.append(.note(.transferEnded(record)))
+            noteEnd(record)
         }
         // 225 says that there was nothing to abort, and any other 2yz that the transfer is complete.
         if let bytes = aborting.cutAfterBytes, reply.isPositiveCompletion, reply.code != 225 {

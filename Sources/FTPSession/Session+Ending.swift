@@ -10,7 +10,14 @@ extension Session {
 
     mutating func close(_ reason: CloseReason) {
         // Every transfer has its line in the log, with code 0 where nobody was left to be told.
-        if case .transferring(let transfer) = state { note(transfer, endedWithCode: 0) }
+        switch state {
+        case .transferring(let transfer): note(transfer, endedWithCode: 0, .sessionEnded(reason))
+        case .verifying(let command):
+            noteEnd(
+                TransferRecord(command: command, direction: .upload, outcome: nil, code: 0, interruption: .sessionEnded(reason)))
+        case .aborting(let aborting): if let record = aborting.record { noteEnd(record) }
+        default: break
+        }
         state = .closed
         queue = []
         collected = []
@@ -62,11 +69,14 @@ extension Session {
             backend = .failed(.backendClosed)
             if transfer.finalReply != nil, transfer.outcome == nil { return }
             if transfer.outcome == nil { actions.append(.endData(.abandon)) }
-            answer(transfer, transfer.failure?.reply ?? .backendBrokeOff)
+            answer(transfer, transfer.failure?.reply ?? .backendBrokeOff, .sessionEnded(.backendClosed))
             end(.backendClosed)
         case (_, .verifying(let command)):
             dropPlan()
-            answer(TransferRecord(command: command, direction: .upload, outcome: nil, code: 0), .backendBrokeOff)
+            answer(
+                TransferRecord(
+                    command: command, direction: .upload, outcome: nil, code: 0, interruption: .sessionEnded(.backendClosed)),
+                .backendBrokeOff)
             end(.backendClosed)
         default: end(.backendClosed)
         }

@@ -204,22 +204,25 @@ extension Session {
     }
 
     /// For the log; the transfer is over with this.
-    mutating func note(_ transfer: Transfer, endedWithCode code: Int) {
-        let record = TransferRecord(
-            command: transfer.command, direction: transfer.direction, outcome: transfer.outcome, code: code)
-        actions.append(.note(.transferEnded(record)))
+    mutating func note(_ transfer: Transfer, endedWithCode code: Int, _ interruption: TransferRecord.Interruption? = nil) {
+        noteEnd(
+            TransferRecord(
+                command: transfer.command, direction: transfer.direction, outcome: transfer.outcome, code: code,
+                interruption: interruption))
         state = .idle
     }
 
-    mutating func answer(_ transfer: Transfer, _ reply: Reply) {
-        note(transfer, endedWithCode: reply.code)
+    mutating func noteEnd(_ record: TransferRecord) { actions.append(.note(.transferEnded(record))) }
+
+    mutating func answer(_ transfer: Transfer, _ reply: Reply, _ interruption: TransferRecord.Interruption? = nil) {
+        note(transfer, endedWithCode: reply.code, interruption)
         self.reply(reply)
     }
 
     mutating func answer(_ record: TransferRecord, _ reply: Reply) {
         var record = record
         record.code = reply.code
-        actions.append(.note(.transferEnded(record)))
+        noteEnd(record)
         self.reply(reply)
     }
 }

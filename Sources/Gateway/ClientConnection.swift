@@ -259,7 +259,7 @@ final class ClientConnection {
 
         case .setTimer(let timer): if let limit = limit(of: timer) { clocks.start(timer, limit: limit) }
         case .cancelTimer(let timer): clocks.cancel(timer)
-        case .note(let note): journal.note(note)
+        case .note(let note): journal.note(note, moved: data?.bytesMoved ?? 0)
         case .close(let reason): close(reason)
         }
     }

@@ -52,7 +52,7 @@ final class DataChannel {
         }
     }
 
-    private var bytesMoved: Int { relay?.bytesMoved ?? 0 }
+    var bytesMoved: Int { relay?.bytesMoved ?? 0 }
 
     // MARK: - Joining
 

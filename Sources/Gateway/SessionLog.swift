@@ -68,7 +68,8 @@ final class SessionLog {
             "backend.unavailable", ["id": .string(id), "backend": .string(problem.target), "reason": .string(problem.reason)])
     }
 
-    func note(_ note: Note) {
+    /// - Parameter moved: bytes that the running transfer has moved so far.
+    func note(_ note: Note, moved: Int) {
         switch note {
         case .loggedIn(let user):
             self.user = user
@@ -90,16 +91,16 @@ final class SessionLog {
             log.warning("backend.not_a_reply", ["id": .string(id)])
         case .backendMayHaveKeptUpload(let bytes):
             log.warning("backend.may_have_kept_upload", ["id": .string(id), "bytes": .integer(bytes)])
-        case .transferEnded(let record): transferEnded(record)
+        case .transferEnded(let record): transferEnded(record, moved: moved)
         }
     }
 
-    private func transferEnded(_ record: TransferRecord) {
-        let moved = record.outcome?.bytes ?? 0
+    private func transferEnded(_ record: TransferRecord, moved: Int) {
+        let moved = record.outcome?.bytes ?? moved
         transfers += 1
         bytes += moved
         log.metrics.add(.transferBytes, ["direction": record.direction.rawValue], by: moved)
-        var reason: String?
+        var reason = record.interruption?.label
         var detail: String?
         if case .failed(let failure, _) = record.outcome {
             reason = failure.label

@@ -118,7 +118,8 @@ enum Script {
         case .unaskedReply(let code): "unasked reply \(code)"
         case .backendNonsense: "backend nonsense"
         case .backendMayHaveKeptUpload(let bytes): "backend may have kept the upload, \(bytes) bytes"
-        case .transferEnded(let record): "transfer \(record.command.verb) \(record.code) \(text(record.outcome))"
+        case .transferEnded(let record):
+            "transfer \(record.command.verb) \(record.code) \(record.interruption?.label ?? text(record.outcome))"
         }
     }
 

@@ -24,7 +24,8 @@ def test_a_download_is_aborted_and_the_session_goes_on(server, version, backends
     backend = backends(server)
     (backend.put("big", b"")).write_bytes(some_bytes(BIG))
     backend.put("small", b"content")
-    client = connect(gateways(backend), login=backend, version=version)
+    gateway = gateways(backend)
+    client = connect(gateway, login=backend, version=version)
     for _ in range(3):
         data = client.open_data("EPSV", f"RETR {backend.path('big')}")
         data.read_exactly(100_000)
@@ -34,7 +35,11 @@ def test_a_download_is_aborted_and_the_session_goes_on(server, version, backends
             data.read_all()
         assert client.command("NOOP", 200)
         assert client.download(backend.path("small")) == b"content"
+    host, port = client.socket.getsockname()
     client.quit()
+    end = gateway.wait_for_event("session.closed", client=f"{host}:{port}")
+    aborted = gateway.events("transfer", id=end["id"], reason="aborted")
+    assert len(aborted) == 3 and all(100_000 <= transfer["bytes"] <= BIG for transfer in aborted), aborted
 
 
 @pytest.mark.parametrize("server", ["vsftpd", "pyftpdlib", "proftpd", "pureftpd"])

@@ -130,6 +130,8 @@ def test_what_is_left_at_the_limit_is_cut(backends, start_gateway, connect):
         data.read_all()
     client.expect(421)
     assert gateway.events("drain.forced", sessions=1)
+    (cut,) = gateway.events("transfer", reason="shutdown")
+    assert 0 < cut["bytes"] < len(LARGE), cut
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
