@@ -8,6 +8,7 @@ other a client's machine, so that nothing of this machine is touched. Images: de
 Usage: test.py [image] [compose]. What is missing on this machine is named, and the exit status is 77.
 """
 
+import contextlib
 import ftplib
 import json
 import os
@@ -147,6 +148,37 @@ def clients_work(hosts, folder, user, password):
     hosts.python_on_client(session_with_ftplib, HOST, 21, user, password, folder)
 
 
+SERVER_PORT = 2100
+SERVER = (
+    "import sys; from pyftpdlib.authorizers import DummyAuthorizer as A; from pyftpdlib.handlers import FTPHandler as H;"
+    "from pyftpdlib.servers import FTPServer as S; a = A(); a.add_user(*sys.argv[1:4], perm='elradfmwMT'); H.authorizer = a;"
+    "S(('0.0.0.0', int(sys.argv[4])), H).serve_forever()"
+)
+
+
+@contextlib.contextmanager
+def plain_server(hosts, root):
+    """On the container host, as containers reach it."""
+    root.mkdir()
+    root.chmod(0o777)
+    python = PROJECT / ".build/venv/bin/python"
+    with open(root.parent / f"{root.name}.log", "w") as log:
+        words = [python, "-c", SERVER, USER, PASSWORD, root, SERVER_PORT]
+        server = hosts.on_host(*words, stdout=log, stderr=log)
+        try:
+            yield
+        finally:
+            server.terminate()
+            server.wait(10)
+
+
+def documented_command(page):
+    """The words behind `docker` of the page's first `docker run`."""
+    blocks = re.findall(r"```\n(.*?)```", (PROJECT / page).read_text(), re.S)
+    block = next(block for block in blocks if "docker run" in block)
+    return shlex.split(block[block.index("docker run") :].replace("\\\n", " "))[1:]
+
+
 RESTRICTED = ["--read-only", "--cap-drop", "all", "--security-opt", "no-new-privileges"]
 
 
@@ -179,19 +211,9 @@ def image_test(hosts):
     hosts.podman("network", "create", network)
     gateway_address = json.loads(hosts.podman("network", "inspect", network).stdout)[0]["subnets"][0]["gateway"]
     root = folder / "files"
-    root.mkdir()
-    root.chmod(0o777)
-    log = open(folder / "server.log", "w")
-    port = 2100
-    code = (
-        "import sys; from pyftpdlib.authorizers import DummyAuthorizer as A; from pyftpdlib.handlers import FTPHandler as H;"
-        "from pyftpdlib.servers import FTPServer as S; a = A(); a.add_user(*sys.argv[1:4], perm='elradfmwMT'); H.authorizer = a;"
-        "S(('0.0.0.0', int(sys.argv[4])), H).serve_forever()"
-    )
-    python = PROJECT / ".build/venv/bin/python"
-    server = hosts.on_host(python, "-c", code, USER, PASSWORD, root, port, stdout=log, stderr=log)
+    backend = f"FTPSGATE_BACKEND={gateway_address}:{SERVER_PORT}"
     published = ["--publish", "21:2121", "--publish", "990:9990", "--publish", "50000:50000"]
-    settings = ["--env", f"FTPSGATE_BACKEND={gateway_address}:{port}", "--env", f"FTPSGATE_PASSIVE_ADDRESS={HOST}"]
+    settings = ["--env", backend, "--env", f"FTPSGATE_PASSIVE_ADDRESS={HOST}"]
 
     def start(*more):
         words = ["run", "--detach", "--name", name, "--network", network, *RESTRICTED, *published, *settings, *more, "ftpsgate"]
@@ -209,7 +231,11 @@ def image_test(hosts):
     def exit_status():
         return json.loads(hosts.podman("inspect", name).stdout)[0]["State"]["ExitCode"]
 
-    try:
+    cleanup = contextlib.ExitStack()
+    cleanup.callback(hosts.podman, "network", "rm", "--force", network, check=False)
+    cleanup.callback(hosts.podman, "volume", "rm", "--force", volume, check=False)
+    cleanup.callback(hosts.podman, "rm", "--force", "--volumes", "--time", "1", name, check=False)
+    with cleanup, plain_server(hosts, root):
         start("--volume", f"{volume}:/var/lib/ftpsgate")
         pid = json.loads(hosts.podman("inspect", name).stdout)[0]["State"]["Pid"]
         status = Path(f"/proc/{pid}/status").read_text()
@@ -246,22 +272,21 @@ def image_test(hosts):
         yield f"stop waited {took:.1f} s for a running download, which is whole; exit status 0"
 
         hosts.podman("rm", name)
-        page = (PROJECT / "deploy/OPERATIONS.md").read_text()
-        block = next(block for block in re.findall(r"```\n(.*?)```", page, re.S) if "docker run" in block)
-        words = shlex.split(block[block.index("docker run") :].replace("\\\n", " "))[1:]
-        replaced = {
-            "ftpsgate:/var/lib/ftpsgate": f"{volume}:/var/lib/ftpsgate",
-            "FTPSGATE_BACKEND=192.168.1.20": f"FTPSGATE_BACKEND={gateway_address}:{port}",
-            "FTPSGATE_PASSIVE_ADDRESS=203.0.113.5": f"FTPSGATE_PASSIVE_ADDRESS={HOST}",
-        }
-        words = [replaced.get(word, word) for word in words]
-        words[words.index("--name") + 1] = name
-        words[words.index("run") + 1 : words.index("run") + 1] = ["--network", network]
-        hosts.podman(*words)
-        wait_until(lambda: healthcheck() == 0, 20, "healthy")
-        clients_work(hosts, folder, USER, PASSWORD)
-        hosts.podman("rm", "--force", "--time", "5", name)
-        yield "the command of OPERATIONS.md, word for word but for names and addresses, gives a gateway that works"
+        for page in ("README.md", "deploy/OPERATIONS.md"):
+            replaced = {
+                "ftpsgate:/var/lib/ftpsgate": f"{volume}:/var/lib/ftpsgate",
+                "FTPSGATE_BACKEND=192.168.1.20": backend,
+                "FTPSGATE_PASSIVE_ADDRESS=203.0.113.5": f"FTPSGATE_PASSIVE_ADDRESS={HOST}",
+            }
+            words = [replaced.pop(word, word) for word in documented_command(page)]
+            assert not replaced, (page, replaced)
+            words[words.index("--name") + 1] = name
+            words[words.index("run") + 1 : words.index("run") + 1] = ["--network", network]
+            hosts.podman(*words)
+            wait_until(lambda: healthcheck() == 0, 20, "healthy")
+            clients_work(hosts, folder, USER, PASSWORD)
+            hosts.podman("rm", "--force", "--time", "5", name)
+            yield f"the command of {page}, word for word but for names and addresses, gives a gateway that works"
 
         start("--volume", f"{volume}:/var/lib/ftpsgate")
         assert fingerprint in logs()
@@ -293,13 +318,6 @@ def image_test(hosts):
             hosts.podman("rm", "--force", "--time", "5", name)
         assert counts == {"": len(os.sched_getaffinity(0)), "--cpus 1": 1}, counts
         yield f"event loops follow the CPU quota: {counts['']} without one, 1 with --cpus 1"
-    finally:
-        hosts.podman("rm", "--force", "--volumes", "--time", "1", name, check=False)
-        hosts.podman("volume", "rm", "--force", volume, check=False)
-        hosts.podman("network", "rm", "--force", network, check=False)
-        server.terminate()
-        server.wait(10)
-        log.close()
 
 
 def compose_test(hosts):
@@ -340,9 +358,7 @@ def compose_test(hosts):
             command = ["curl", "-sS", "-k", "-m", "60", "--ssl-reqd", "--user", f"{USER}:{PASSWORD}", *words]
             workers.append(hosts.start_on_client(*command))
         assert [worker.wait(60) for worker in workers] == [0] * 6
-        listing = hosts.on_client(
-            "curl", "-sS", "-k", "--ssl-reqd", "--user", f"{USER}:{PASSWORD}", f"ftp://{HOST}/"
-        ).stdout
+        listing = hosts.on_client("curl", "-sS", "-k", "--ssl-reqd", "--user", f"{USER}:{PASSWORD}", f"ftp://{HOST}/").stdout
         sizes = re.findall(rf" {len(LARGE)} .* parallel-\d", listing)
         assert len(sizes) == 6, listing
         yield "six uploads at a time share the one data port"
@@ -362,8 +378,14 @@ def compose_test(hosts):
     file = ["-f", folder / "deploy/compose.own-server.yaml"]
     result = hosts.compose(*file, "--dry-run", "up", check=False)
     assert result.returncode != 0 and "BACKEND" in result.stdout + result.stderr, result
-    hosts.compose(*file, "--dry-run", "up", environment={"BACKEND": "192.0.2.20", "PASSIVE_ADDRESS": HOST})
-    yield "compose.own-server.yaml wants the server's name, and is understood with it"
+    environment = {"BACKEND": f"host.docker.internal:{SERVER_PORT}", "PASSIVE_ADDRESS": HOST, "HOST_GATEWAY": HOST}
+    with plain_server(hosts, hosts.folder / "own-files"), contextlib.ExitStack() as cleanup:
+        cleanup.callback(hosts.compose, *file, "down", "-v", environment=environment, check=False)
+        hosts.compose(*file, "up", "-d", environment=environment)
+        gateway = hosts.podman("ps", "--format", "{{.Names}}").stdout.strip()
+        wait_until(lambda: hosts.podman("healthcheck", "run", gateway, check=False).returncode == 0, 20, "healthy")
+        clients_work(hosts, hosts.folder, USER, PASSWORD)
+    yield "compose.own-server.yaml wants the server's name, and serves a server on the container host by it"
 
 
 def in_mounts_of_our_own():
