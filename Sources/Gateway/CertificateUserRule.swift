@@ -3,7 +3,7 @@ import PKI
 /// One way in which a certificate names the users that its holder may log in as (`--client-cert-user`).
 public struct CertificateUserRule: Sendable, Equatable {
     /// Where the name stands.
-    public enum Field: String, Sendable, CaseIterable { case cn, email, dns, uri }
+    public enum Field: String, Sendable, CaseIterable { case cn, email, dns, uri, upn }
 
     public var field: Field
     /// What the field must look like around the name: texts before and after it. Nil: the whole field is the name.
@@ -32,6 +32,7 @@ public struct CertificateUserRule: Sendable, Equatable {
             case .email: details.emails
             case .dns: certificate.dnsNames
             case .uri: details.uris
+            case .upn: details.principalNames
             }
         return texts.compactMap(name)
     }

@@ -26,11 +26,14 @@ public struct Certificate: Sendable, Hashable {
     public static func readAll(file: String) throws(PKIError) -> [Certificate] {
         let bytes = try File.read(file)
         if bytes.first == 0x30 {
-            do throws(PKIError) {
-                return [try Certificate(der: bytes)]
-            } catch {
+            guard let certificate = try? Certificate(der: bytes) else {
                 throw .damagedCertificate(file: file, reason: "it is neither PEM nor a certificate in DER")
             }
+            guard certificate.der.count == bytes.count else {
+                throw .damagedCertificate(
+                    file: file, reason: "something follows it; in DER a file holds one, in PEM as many as you like")
+            }
+            return [certificate]
         }
         return try readAll(pem: bytes, file: file)
     }
@@ -129,6 +132,7 @@ struct AlternativeNames {
     var ip: [String] = []
     var emails: [String] = []
     var uris: [String] = []
+    var principalNames: [String] = []
 
     /// - Parameter names: GENERAL_NAMES *, freed here.
     init(_ names: OpaquePointer?) {
@@ -141,6 +145,11 @@ struct AlternativeNames {
             case GEN_IPADD: if let address = addressText(bytes(of: name.d.iPAddress)) { ip.append(address) }
             case GEN_EMAIL: emails.append(String(decoding: bytes(of: name.d.rfc822Name), as: UTF8.self))
             case GEN_URI: uris.append(String(decoding: bytes(of: name.d.uniformResourceIdentifier), as: UTF8.self))
+            case GEN_OTHERNAME:
+                guard let other = name.d.otherName?.pointee, OBJ_obj2nid(other.type_id) == NID_ms_upn,
+                    let value = other.value?.pointee, value.type == V_ASN1_UTF8STRING
+                else { continue }
+                principalNames.append(String(decoding: bytes(of: value.value.utf8string), as: UTF8.self))
             default: break
             }
         }

@@ -14,8 +14,14 @@ extension Certificate {
         /// Upper-case hexadecimal, two digits a byte.
         public var serial = ""
         public var commonName: String?
+        /// All of them; `commonName` is the last.
+        public var commonNames: [String] = []
+        public var organizationalUnits: [String] = []
+        public var organizations: [String] = []
         public var emails: [String] = []
         public var uris: [String] = []
+        /// User principal names (Windows' `otherName`).
+        public var principalNames: [String] = []
         /// Whether it may sign others (CA:TRUE).
         public var isAuthority = false
         /// How many authorities may stand between it and the last certificate; nil without a limit.
@@ -31,6 +37,8 @@ extension Certificate {
         public var key = ""
         public var keyAlgorithm = ""
         public var keyBits = 0
+        /// SHA-256 of the public key with its algorithm (SubjectPublicKeyInfo), "AB:CD:…": the same after a renewal with that key.
+        public var keyFingerprint = ""
         /// "ecdsa-with-SHA256".
         public var signatureAlgorithm = ""
         /// "AB:CD:…".
@@ -49,9 +57,13 @@ extension Certificate {
         var details = Details()
         details.issuer = text(of: X509_get_issuer_name(x509))
         details.serial = serialText(X509_get0_serialNumber(x509))
-        details.commonName = PKI.commonName(in: X509_get_subject_name(x509))
+        let subject = X509_get_subject_name(x509)
+        details.commonNames = texts(NID_commonName, in: subject)
+        details.commonName = details.commonNames.last
+        details.organizationalUnits = texts(NID_organizationalUnitName, in: subject)
+        details.organizations = texts(NID_organizationName, in: subject)
         let names = alternativeNames(of: x509)
-        (details.emails, details.uris) = (names.emails, names.uris)
+        (details.emails, details.uris, details.principalNames) = (names.emails, names.uris, names.principalNames)
         let flags = X509_get_extension_flags(x509)
         // A version 1 root is an authority by custom; OpenSSL's answer covers that.
         details.isAuthority = X509_check_ca(x509) != 0
@@ -75,6 +87,7 @@ extension Certificate {
             details.keyBits = Int(EVP_PKEY_get_bits(key))
             details.key = keyText(key)
         }
+        details.keyFingerprint = keyFingerprint(of: x509)
         details.signatureAlgorithm = String(cString: OBJ_nid2ln(X509_get_signature_nid(x509)))
         details.sha1Fingerprint = fingerprint(of: x509, EVP_sha1())
         details.mustStaple = X509_get_ext_by_NID(x509, NID_tlsfeature, -1) >= 0
@@ -115,19 +128,32 @@ func serialText(_ serial: UnsafePointer<ASN1_INTEGER>?) -> String {
 }
 
 /// The last common name, which is the most specific one.
-func commonName(in name: OpaquePointer?) -> String? {
-    var last: Int32 = -1
+func commonName(in name: OpaquePointer?) -> String? { texts(NID_commonName, in: name).last }
+
+/// All values of one attribute, in their order.
+private func texts(_ attribute: Int32, in name: OpaquePointer?) -> [String] {
+    var texts: [String] = []
+    var index: Int32 = -1
     while true {
-        let next = X509_NAME_get_index_by_NID(name, NID_commonName, last)
-        if next < 0 { break }
-        last = next
+        index = X509_NAME_get_index_by_NID(name, attribute, index)
+        guard index >= 0 else { return texts }
+        guard let data = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, index)) else { continue }
+        var utf8: UnsafeMutablePointer<UInt8>?
+        let count = ASN1_STRING_to_UTF8(&utf8, data)
+        guard count >= 0, let utf8 else { continue }
+        texts.append(String(decoding: UnsafeBufferPointer(start: utf8, count: Int(count)), as: UTF8.self))
+        CRYPTO_free(utf8, nil, 0)
     }
-    guard last >= 0, let data = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, last)) else { return nil }
-    var utf8: UnsafeMutablePointer<UInt8>?
-    let count = ASN1_STRING_to_UTF8(&utf8, data)
-    guard count >= 0, let utf8 else { return nil }
-    defer { CRYPTO_free(utf8, nil, 0) }
-    return String(decoding: UnsafeBufferPointer(start: utf8, count: Int(count)), as: UTF8.self)
+}
+
+private func keyFingerprint(of x509: OpaquePointer) -> String {
+    var der: UnsafeMutablePointer<UInt8>?
+    let count = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x509), &der)
+    guard count > 0, let der else { return "" }
+    defer { CRYPTO_free(der, nil, 0) }
+    var digest = [UInt8](repeating: 0, count: 32)
+    guard EVP_Digest(der, Int(count), &digest, nil, EVP_sha256(), nil) == 1 else { return "" }
+    return digest.map(hexadecimal).joined(separator: ":")
 }
 
 /// "RSA 2048", "EC P-256", "ED25519".

@@ -26,10 +26,11 @@ public struct CertificateProfile: Sendable, Equatable {
         emails: [String] = [], uris: [String] = [], role: Role = .member([.server])
     ) throws(PKIError) {
         for name in dnsNames where !isHostName(name) { throw .invalidName(name) }
-        for address in ipAddresses where !isAddress(address) { throw .invalidName(address) }
-        for email in emails where !isEmail(email) { throw .invalidName(email) }
-        for uri in uris where !isURI(uri) { throw .invalidName(uri) }
-        for name in [commonName] + (organization.map { [$0] } ?? []) where !isNamePart(name) { throw .invalidName(name) }
+        for address in ipAddresses where !Self.isAddress(address) { throw .invalidAddress(address) }
+        for email in emails where !isEmail(email) { throw .invalidEmail(email) }
+        for uri in uris where !isURI(uri) { throw .invalidURI(uri) }
+        if !isNamePart(commonName) { throw .invalidText(commonName, flag: "--common-name") }
+        if let organization, !isNamePart(organization) { throw .invalidText(organization, flag: "--organization") }
         self.commonName = commonName
         self.organization = organization
         self.dnsNames = dnsNames
@@ -158,9 +159,12 @@ func isHostName(_ name: String) -> Bool {
     }
 }
 
-private func isAddress(_ text: String) -> Bool {
-    var octets = in6_addr()
-    return inet_pton(AF_INET, text, &octets) == 1 || inet_pton(AF_INET6, text, &octets) == 1
+extension CertificateProfile {
+    /// Whether a text is an IPv4 or IPv6 address, without a zone.
+    public static func isAddress(_ text: String) -> Bool {
+        var octets = in6_addr()
+        return inet_pton(AF_INET, text, &octets) == 1 || inet_pton(AF_INET6, text, &octets) == 1
+    }
 }
 
 /// One "@" with something on both sides, and nothing that means something to OpenSSL.

@@ -21,6 +21,10 @@ public struct CertificateRejection: Error, Sendable, Equatable, CustomStringConv
         case wrongPurpose = "wrong_purpose"
         case selfSigned = "self_signed"
         case chainTooLong = "chain_too_long"
+        /// `hard`: an authority's list of revoked certificates is missing or out of date.
+        case noRevocationList = "no_current_crl"
+        /// It is good, but the operator's rules let others in.
+        case notAllowed = "not_allowed"
         case noneSent = "none_sent"
         case other
     }
@@ -35,7 +39,7 @@ public struct CertificateRejection: Error, Sendable, Equatable, CustomStringConv
     public static let foreignKey = CertificateRejection(
         reason: .other, description: "the client does not have the certificate's private key")
 
-    init(reason: Reason, description: String) {
+    package init(reason: Reason, description: String) {
         self.reason = reason
         self.description = description
     }
@@ -51,6 +55,7 @@ public struct CertificateRejection: Error, Sendable, Equatable, CustomStringConv
                 X509_V_ERR_INVALID_CA, X509_V_ERR_KEYUSAGE_NO_CERTSIGN, X509_V_ERR_CERT_SIGNATURE_FAILURE:
                 .unknownAuthority
             case X509_V_ERR_CERT_REVOKED: .revoked
+            case X509_V_ERR_UNABLE_TO_GET_CRL, X509_V_ERR_CRL_HAS_EXPIRED, X509_V_ERR_CRL_NOT_YET_VALID: .noRevocationList
             case X509_V_ERR_INVALID_PURPOSE, X509_V_ERR_CERT_REJECTED: .wrongPurpose
             case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT: .selfSigned
             case X509_V_ERR_CERT_CHAIN_TOO_LONG, X509_V_ERR_PATH_LENGTH_EXCEEDED: .chainTooLong
@@ -69,6 +74,10 @@ public final class ClientTrust: @unchecked Sendable {
     public let revocationCheck: RevocationCheck
     /// How many authorities may stand between the client's certificate and the trusted one.
     public let depth: Int
+    /// Where it is not empty, one of these must match.
+    public let allowed: [CertificateRule]
+    /// None of these may match.
+    public let denied: [CertificateRule]
     /// X509_STORE *, for wrappers of OpenSSL in this package.
     package let store: OpaquePointer
 
@@ -76,13 +85,15 @@ public final class ClientTrust: @unchecked Sendable {
 
     public init(
         authorities: [Certificate], revocationLists: [RevocationList] = [], revocationCheck: RevocationCheck = .off,
-        depth: Int = defaultDepth
+        depth: Int = defaultDepth, allowed: [CertificateRule] = [], denied: [CertificateRule] = []
     ) throws(PKIError) {
         guard let store = X509_STORE_new() else { preconditionFailure("OpenSSL is out of memory") }
         self.store = store
         self.authorities = authorities
         self.revocationCheck = revocationCheck
         self.depth = depth
+        self.allowed = allowed
+        self.denied = denied
         for certificate in authorities {
             let handle = try X509Handle(der: certificate.der)
             guard withExtendedLifetime(handle, { X509_STORE_add_cert(store, $0.pointer) }) == 1 else { throw .fromLibrary() }
@@ -115,7 +126,9 @@ public final class ClientTrust: @unchecked Sendable {
 
     /// All authorities in a file, or in a folder like the trusted authorities database.
     public static func authorities(at path: String) throws(PKIError) -> [Certificate] {
-        guard File.isFolder(path) || !File.exists(path) else { return try Certificate.readAll(file: path) }
+        // A folder may come into being later, with the first authority in it; what is named like a file must be there.
+        let isFile = TrustList.endings.contains(where: path.hasSuffix) && !File.isFolder(path)
+        guard !isFile, File.isFolder(path) || !File.exists(path) else { return try Certificate.readAll(file: path) }
         return try TrustList(path: path).entries().map(\.certificate)
     }
 
@@ -148,7 +161,19 @@ public final class ClientTrust: @unchecked Sendable {
         X509_STORE_CTX_set_depth(context, Int32(depth))
         if let moment { X509_STORE_CTX_set_time(context, 0, time_t(moment)) }
         return withExtendedLifetime(handles) {
-            X509_verify_cert(context) == 1 ? nil : CertificateRejection(code: Int(X509_STORE_CTX_get_error(context)))
+            guard X509_verify_cert(context) == 1 else {
+                return CertificateRejection(code: Int(X509_STORE_CTX_get_error(context)))
+            }
+            return refusal(of: chain[0])
         }
+    }
+
+    /// What the operator's rules have against a certificate that is good otherwise.
+    package func refusal(of certificate: Certificate) -> CertificateRejection? {
+        if let rule = denied.first(where: { $0.matches(certificate) }) {
+            return CertificateRejection(reason: .notAllowed, description: "the rule \(rule) keeps it out")
+        }
+        guard !allowed.isEmpty, !allowed.contains(where: { $0.matches(certificate) }) else { return nil }
+        return CertificateRejection(reason: .notAllowed, description: "no rule lets it in")
     }
 }

@@ -32,6 +32,12 @@ package enum File {
         return stat(path, &facts) == 0 && facts.st_mode & S_IFMT == S_IFDIR
     }
 
+    /// Whether nobody but the owner (and root) can read or change a regular file.
+    package static func isPrivate(_ path: String) -> Bool {
+        var facts = stat()
+        return lstat(path, &facts) == 0 && facts.st_mode & S_IFMT == S_IFREG && facts.st_mode & 0o077 == 0
+    }
+
     /// Writes beside the file and renames, so that nobody ever sees half a file or one with a wider mode.
     package static func write(_ bytes: [UInt8], to path: String, mode: UInt32) throws(PKIError) {
         var template = Array("\(path).XXXXXX".utf8CString)

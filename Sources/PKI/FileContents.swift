@@ -20,7 +20,8 @@ public enum FileContents {
         let bytes = try File.read(file)
         if bytes.first == 0x30 { return [try readDER(file, bytes, passphrase)] }
         var items: [Item] = []
-        for (label, pem) in blocks(bytes) {
+        let (blocks, unfinished) = blocks(bytes)
+        for (label, pem) in blocks {
             switch label {
             case "CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE":
                 items += try Certificate.readAll(pem: pem, file: file).map { .certificate($0) }
@@ -36,12 +37,13 @@ public enum FileContents {
             default: items.append(.other(label))
             }
         }
+        if let unfinished { throw .cutShort(file: file, label: unfinished) }
         guard !items.isEmpty else { throw .nothingKnown(file: file) }
         return items
     }
 
     private static func readDER(_ file: String, _ bytes: [UInt8], _ passphrase: PassphraseSource?) throws(PKIError) -> Item {
-        if let certificate = try? Certificate(der: bytes) { return .certificate(certificate) }
+        if (try? Certificate(der: bytes)) != nil { return .certificate(try Certificate.readAll(file: file)[0]) }
         if KeyBundle.isOne(file) { return .bundle }
         if let request = try? CertificateRequest(bytes: bytes, file: file) { return .request(request) }
         if let list = (try? RevocationList.readAll(bytes: bytes, file: file))?.first { return .revocationList(list) }
@@ -54,8 +56,8 @@ public enum FileContents {
         }
     }
 
-    /// The PEM blocks of a file with their labels.
-    private static func blocks(_ bytes: [UInt8]) -> [(label: String, pem: [UInt8])] {
+    /// The PEM blocks of a file with their labels, and the label of one that does not end.
+    private static func blocks(_ bytes: [UInt8]) -> (blocks: [(label: String, pem: [UInt8])], unfinished: String?) {
         let (begin, end, dashes) = ("-----BEGIN ", "-----END ", "-----")
         var found: [(String, [UInt8])] = []
         var open: (label: String, lines: [UInt8])?
@@ -72,6 +74,6 @@ public enum FileContents {
                 open = nil
             }
         }
-        return found
+        return (found, open?.label)
     }
 }

@@ -76,7 +76,8 @@ public struct Finding: Sendable, Equatable {
             findings.append(
                 .wrong("It is not meant for \(use); have one signed with: ftpsgate cert sign --for \(purpose.rawValue)."))
         }
-        if purpose == .server, leaf.dnsNames.isEmpty, leaf.ipAddresses.isEmpty {
+        let isAuthorityAlone = details.isAuthority && details.purposes == nil
+        if purpose == .server, !isAuthorityAlone, leaf.dnsNames.isEmpty, leaf.ipAddresses.isEmpty {
             findings.append(.warning("It has no alternative names; clients of today ignore the common name: add --dns."))
         }
         if let host, !leaf.isFor(host: host) {
@@ -84,7 +85,10 @@ public struct Finding: Sendable, Equatable {
             findings.append(.wrong("It is not for \(host), but for \(names.isEmpty ? "no name at all" : names)."))
         }
         if details.mustStaple {
-            findings.append(.warning("It demands a stapled OCSP response (must-staple): give one with --ocsp-response."))
+            findings.append(
+                .warning(
+                    "It demands a stapled OCSP response (must-staple): put one beside it as FILE.ocsp, or let the gateway fetch it with --ocsp-fetch."
+                ))
         }
         return findings + about(chainOf: chain, moment)
     }

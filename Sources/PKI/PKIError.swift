@@ -27,6 +27,11 @@ public enum PKIError: Error, Equatable, Sendable, CustomStringConvertible {
     case oldBundle(file: String)
     case nothingKnown(file: String)
     case keyExists(file: String)
+    case fileExists(file: String)
+    /// PEM that begins and does not end.
+    case cutShort(file: String, label: String)
+    /// For files that are to be made.
+    case noName(String)
     case readableKey(file: String)
     case damagedRecord(file: String, line: Int)
     case notAnAuthority(file: String)
@@ -42,12 +47,17 @@ public enum PKIError: Error, Equatable, Sendable, CustomStringConvertible {
     case missing(file: String, beside: String)
     /// Neither a host name nor an address, so that it cannot stand in a certificate.
     case invalidName(String)
+    case invalidAddress(String)
+    case invalidEmail(String)
+    case invalidURI(String)
+    /// Nothing for a distinguished name.
+    case invalidText(String, flag: String)
     case library(String)
 
     public var description: String {
         switch self {
         case .file(let path, let number):
-            "\(path): \(String(cString: strerror(number)))."
+            "\(path): \(String(cString: strerror(number)))\(Self.remedy(number))."
         case .noCertificate(let file):
             "\(file) holds no certificate; it must be PEM with a line \"-----BEGIN CERTIFICATE-----\"."
         case .damagedCertificate(let file, let reason):
@@ -75,17 +85,23 @@ public enum PKIError: Error, Equatable, Sendable, CustomStringConvertible {
         case .notTrusted(let name, let path):
             "Nothing in \(path) is called \(name); see: ftpsgate cert trust list."
         case .noRequest(let file):
-            "\(file) holds no certificate request that can be read."
+            "\(file) holds no certificate request that can be read; it must be PEM with a line \"-----BEGIN CERTIFICATE REQUEST-----\", or DER."
         case .noRevocationList(let file):
             "\(file) holds no list of revoked certificates; it must be PEM with a line \"-----BEGIN X509 CRL-----\", or DER."
         case .noBundle(let file):
-            "\(file) is no PKCS #12 bundle of a key and its certificate."
+            "\(file) is no PKCS #12 bundle of a key and its certificate; make one with: ftpsgate cert export NAME."
         case .oldBundle(let file):
             "\(file) is encrypted with an old cipher (RC2 or single DES) that OpenSSL does not read any more; export it anew with AES, or with 3DES."
         case .nothingKnown(let file):
-            "\(file) holds no certificate, key, request or list of revoked certificates that can be read."
+            "\(file) holds no certificate, key, request or list of revoked certificates that can be read; it must be PEM, DER or PKCS #12."
         case .keyExists(let file):
             "\(file) is there already, and a lost key cannot be had back; choose another name, use it with --reuse-key, or overwrite it with --force."
+        case .fileExists(let file):
+            "\(file) is there already; choose another name, or overwrite it with --force."
+        case .cutShort(let file, let label):
+            "\(file) is cut short: the line \"-----END \(label)-----\" is missing; copy it again."
+        case .noName(let text):
+            "\"\(text)\" is no name for files; write one such as ftps.example.com, with a folder before it if you like."
         case .readableKey(let file):
             "\(file) can be read by everyone on this machine; protect it with: chmod 600 \(file)."
         case .damagedRecord(let file, let line):
@@ -107,9 +123,31 @@ public enum PKIError: Error, Equatable, Sendable, CustomStringConvertible {
         case .missing(let file, let beside):
             "\(file) is missing, but \(beside) is there; bring it back, or remove \(beside) to have both made anew."
         case .invalidName(let name):
-            "\"\(name)\" is neither a host name nor an address that a certificate can hold."
+            "\"\(name)\" is no host name that a certificate can hold; write letters, digits and hyphens, international names in their xn-- form, and * for the first label alone."
+        case .invalidAddress(let address):
+            "\"\(address)\" is no address that a certificate can hold; write an IPv4 or IPv6 address without a zone or a port."
+        case .invalidEmail(let email):
+            "\"\(email)\" is no e-mail address that a certificate can hold; write NAME@HOST in plain letters, without commas and quotes."
+        case .invalidURI(let uri):
+            "\"\(uri)\" is no URI that a certificate can hold; write SCHEME:REST in plain letters, without commas and quotes."
+        case .invalidText(let text, let flag):
+            "\"\(text)\" cannot stand in a certificate's name: it must have 1 to 64 characters, and no control characters; give another with \(flag)."
         case .library(let reason):
             "OpenSSL failed: \(reason)."
+        }
+    }
+
+    /// A file that must be there, and is not.
+    public static func missingFile(_ path: String) -> PKIError { .file(path: path, errno: ENOENT) }
+
+    private static func remedy(_ number: Int32) -> String {
+        switch number {
+        case ENOENT: "; see that the name is right, and that its folder is there"
+        case EACCES, EPERM, EROFS: "; run as a user who may, or choose another folder"
+        case EISDIR: "; name a file in it"
+        case ENOTDIR: "; name a folder"
+        case EFBIG: "; name a file of keys or certificates"
+        default: ""
         }
     }
 

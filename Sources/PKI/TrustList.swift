@@ -15,7 +15,9 @@ public struct TrustList: Sendable {
 
     /// The files that count, in the order of their names: `.crt`, `.pem`, `.cer` and `.der`.
     /// - Throws: where the folder is there and cannot be read. A missing one is empty.
-    public func files() throws(PKIError) -> [String] { try Self.files(path, endings: [".crt", ".pem", ".cer", ".der"]) }
+    public func files() throws(PKIError) -> [String] { try Self.files(path, endings: Self.endings) }
+
+    static let endings = [".crt", ".pem", ".cer", ".der"]
 
     /// A folder's files by their endings, hidden ones left out, in the order of their names.
     package static func files(_ path: String, endings: [String]) throws(PKIError) -> [String] {
@@ -61,17 +63,25 @@ public struct TrustList: Sendable {
     }
 
     /// Takes out what is named by its file, by the beginning of its fingerprint, or by its common name.
-    /// - Returns: the files that are gone.
-    public func remove(_ name: String) throws(PKIError) -> [String] {
+    /// A file that holds others as well keeps them.
+    /// - Returns: what is gone.
+    public func remove(_ name: String) throws(PKIError) -> [Entry] {
         let wanted = name.uppercased().filter { $0 != ":" }
-        let matching = try entries().filter { entry in
+        let all = try entries()
+        let matching = all.filter { entry in
             entry.file == name || entry.file == "\(path)/\(name)"
                 || (wanted.count >= 8 && entry.certificate.sha256Fingerprint.filter { $0 != ":" }.hasPrefix(wanted))
                 || entry.certificate.details.commonName == name
         }
-        let gone = Set(matching.map(\.file)).sorted()
-        for file in gone where unlink(file) != 0 { throw .file(path: file, errno: errno) }
-        return gone
+        for file in Set(matching.map(\.file)).sorted() {
+            let rest = all.filter { $0.file == file && !matching.contains($0) }.map(\.certificate)
+            if !rest.isEmpty {
+                try Certificate.write(rest, to: file)
+            } else if unlink(file) != 0 {
+                throw .file(path: file, errno: errno)
+            }
+        }
+        return matching
     }
 
     private static func makeFolder(_ path: String) -> Bool {

@@ -22,8 +22,9 @@ final class ClientVerification: Sendable {
         }
         trust = try Self.load(policy)
         let authorities = trust?.authorities.map(\.sha256Fingerprint).sorted().joined(separator: " ") ?? ""
+        let rules = "allowed \(policy.allowed) denied \(policy.denied)"
         sessionContext = sha256(
-            Array("\(policy.demand.rawValue) \(policy.depth) \(policy.revocationCheck.rawValue) \(authorities)".utf8))
+            Array("\(policy.demand.rawValue) \(policy.depth) \(policy.revocationCheck.rawValue) \(authorities) \(rules)".utf8))
     }
 
     private static func load(_ policy: TLSPolicy.ClientCertificates) throws(TLSConfigurationError) -> ClientTrust {
@@ -43,7 +44,8 @@ final class ClientVerification: Sendable {
             let lists =
                 try policy.revocationLists.map { (path) throws(PKIError) in try ClientTrust.revocationLists(at: path) } ?? []
             return try ClientTrust(
-                authorities: authorities, revocationLists: lists, revocationCheck: policy.revocationCheck, depth: policy.depth)
+                authorities: authorities, revocationLists: lists, revocationCheck: policy.revocationCheck, depth: policy.depth,
+                allowed: policy.allowed, denied: policy.denied)
         } catch {
             throw TLSConfigurationError("--client-crl: \(error)")
         }
@@ -73,15 +75,21 @@ final class ClientVerification: Sendable {
         SSL_CTX_set_cert_verify_callback(
             context,
             { verification, _ in
-                guard let verification else { return 0 }
-                let isGood = X509_verify_cert(verification)
-                guard isGood != 1,
+                guard let verification,
                     let ssl = X509_STORE_CTX_get_ex_data(verification, SSL_get_ex_data_X509_STORE_CTX_idx()),
-                    let connection = TLSConnection.of(OpaquePointer(ssl)), let leaf = X509_STORE_CTX_get0_cert(verification)
-                else { return isGood }
-                X509_up_ref(leaf)
-                connection.rejectedCertificate = try? Certificate(X509Handle(owning: leaf))
-                return isGood
+                    let connection = TLSConnection.of(OpaquePointer(ssl)), let leaf = X509_STORE_CTX_get0_cert(verification),
+                    X509_up_ref(leaf) == 1
+                else { return 0 }
+                let certificate = try? Certificate(X509Handle(owning: leaf))
+                if X509_verify_cert(verification) == 1 {
+                    // What cannot be read cannot be judged.
+                    guard let certificate else { return 0 }
+                    connection.refusedByRules = connection.refusal(of: certificate)
+                    guard connection.refusedByRules != nil else { return 1 }
+                    X509_STORE_CTX_set_error(verification, X509_V_ERR_APPLICATION_VERIFICATION)
+                }
+                connection.rejectedCertificate = certificate
+                return 0
             }, nil)
     }
 

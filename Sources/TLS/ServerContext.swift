@@ -25,6 +25,8 @@ final class ServerContext: @unchecked Sendable {
         guard shim_SSL_CTX_set_min_proto_version(pointer, policy.minimumVersion.number) == 1,
             shim_SSL_CTX_set_max_proto_version(pointer, policy.maximumVersion.number) == 1
         else { throw .fromLibrary("TLS versions cannot be set") }
+        // The least that OpenSSL takes of keys and digests; a list of ciphers may say something else (@SECLEVEL).
+        SSL_CTX_set_security_level(pointer, 2)
         let recommended = TLSPolicy.recommendedCiphers + (policy.isLegacy ? ":" + TLSPolicy.legacyCiphers : "")
         guard SSL_CTX_set_cipher_list(pointer, policy.ciphers ?? recommended) == 1 else {
             throw .unknown("--tls-ciphers", policy.ciphers, "openssl ciphers -v")
@@ -33,6 +35,9 @@ final class ServerContext: @unchecked Sendable {
             throw .unknown("--tls-ciphersuites", policy.ciphersuites, "openssl ciphers -s -tls1_3")
         }
         try chooseGroups(policy.groups)
+        if let signatures = policy.signatures, shim_SSL_CTX_set1_sigalgs_list(pointer, signatures) != 1 {
+            throw .unknown("--tls-signatures", signatures, "man SSL_CTX_set1_sigalgs_list")
+        }
         shim_SSL_CTX_set_dh_auto(pointer)
         // The order is ours, or an old client would choose a cipher without forward secrecy under --tls-legacy; but one that
         // puts ChaCha20 first has no AES in its processor.
@@ -61,11 +66,11 @@ final class ServerContext: @unchecked Sendable {
             guard shim_SSL_CTX_set1_groups_list(pointer, groups) == 1 else {
                 throw .unknown("--tls-groups", groups, "openssl ecparam -list_curves")
             }
-        } else if shim_SSL_CTX_set1_groups_list(pointer, TLSPolicy.postQuantumGroups) != 1 {
+        } else {
+            // A list with a name that OpenSSL does not know changes nothing.
+            let taken = TLSPolicy.defaultGroups.first { shim_SSL_CTX_set1_groups_list(pointer, $0) == 1 }
+            guard taken != nil else { throw .fromLibrary("TLS groups cannot be set") }
             ERR_clear_error()
-            guard shim_SSL_CTX_set1_groups_list(pointer, TLSPolicy.recommendedGroups) == 1 else {
-                throw .fromLibrary("TLS groups cannot be set")
-            }
         }
     }
 

@@ -73,6 +73,8 @@ public final class TLSConnection {
     private var serverName: String?
     /// For the log, where it was not taken.
     var rejectedCertificate: Certificate?
+    /// Why the operator's rules keep a good certificate out.
+    var refusedByRules: CertificateRejection?
     /// Why a callback of ours ended the handshake.
     var refusal: String?
     private var keyAge = KeyAge()
@@ -151,6 +153,11 @@ public final class TLSConnection {
     /// Whether the certificate in a session is still good enough to resume it.
     func accepts(resumed session: OpaquePointer) -> Bool {
         selected.verification.accepts(resumed: session, knowing: store.intermediates)
+    }
+
+    /// What the rules that count here have against a certificate that is good otherwise.
+    func refusal(of certificate: Certificate) -> CertificateRejection? {
+        selected.verification.trust?.refusal(of: certificate)
     }
 
     public func handshake() -> Step {
@@ -315,7 +322,7 @@ public final class TLSConnection {
         switch reason {
         case SSL_R_CERTIFICATE_VERIFY_FAILED:
             return .certificateRejected(
-                CertificateRejection(code: SSL_get_verify_result(ssl)), subject: rejectedCertificate?.subject)
+                refusedByRules ?? CertificateRejection(code: SSL_get_verify_result(ssl)), subject: rejectedCertificate?.subject)
         case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE: return .certificateRejected(.noneSent, subject: nil)
         case SSL_R_BAD_SIGNATURE where selected.verification.trust != nil:
             return .certificateRejected(.foreignKey, subject: nil)

@@ -1,6 +1,7 @@
 import COpenSSL
 import Glibc
 public import PKI
+import Synchronization
 import Wire
 
 /// What all TLS connections of the gateway share: identities, versions, ticket keys, rules for clients' certificates. Immutable
@@ -14,6 +15,10 @@ public final class TLSContext: @unchecked Sendable {
         case port(UInt16)
         case name(String)
     }
+
+    /// How many there are: one, and one more for each that was replaced and still has connections.
+    public static var count: Int { living.load(ordering: .relaxed) }
+    private static let living = Atomic<Int>(0)
 
     public let store: SessionStore
     let policy: TLSPolicy
@@ -37,7 +42,8 @@ public final class TLSContext: @unchecked Sendable {
         precondition(!identities.isEmpty, "a TLS server needs an identity")
         self.store = store
         self.policy = policy
-        staples = identities.compactMap(\.staple)
+        self.staples = identities.compactMap(\.staple)
+        Self.living.add(1, ordering: .relaxed)
         group(identities)
         var scopes: [Scope: ClientVerification] = [.everyone: try ClientVerification(policy.clientCertificates)]
         for (port, rules) in policy.clientCertificatesByPort { scopes[.port(port)] = try ClientVerification(rules) }
@@ -50,6 +56,8 @@ public final class TLSContext: @unchecked Sendable {
             contexts.append(own)
         }
     }
+
+    deinit { Self.living.subtract(1, ordering: .relaxed) }
 
     /// Who serves which name: of each kind of key the first identity that has it. Certificates of one host need not agree in
     /// all their names for that.

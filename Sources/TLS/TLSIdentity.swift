@@ -9,6 +9,8 @@ public struct TLSIdentity: Sendable {
     let staple: Staple?
 
     public var leaf: Certificate { chain[0] }
+    /// Whether an OCSP response lies beside it.
+    public var isStapled: Bool { staple != nil }
 
     /// - Parameters:
     ///   - keyFile: nil where the certificate's file is a PKCS #12 bundle, which holds the key.

@@ -36,6 +36,10 @@ public struct TLSPolicy: Sendable, Equatable {
         public var revocationLists: String?
         /// `--client-crl-check`.
         public var revocationCheck = RevocationCheck.off
+        /// Where it is not empty, one of these must match (`--client-cert-allow`).
+        public var allowed: [CertificateRule] = []
+        /// None of these may match (`--client-cert-deny`).
+        public var denied: [CertificateRule] = []
         /// Whether the authorities' names are sent to clients, which choose by them; some old ones choke on them
         /// (`--client-ca-names`).
         public var namesAuthorities = true
@@ -57,6 +61,8 @@ public struct TLSPolicy: Sendable, Equatable {
     public var ciphersuites: String?
     /// Of the key exchange; nil for the recommendation, with a post-quantum group in front where OpenSSL has one.
     public var groups: String?
+    /// Signature algorithms, the server's and clients', in OpenSSL's notation; nil for OpenSSL's own (`--tls-signatures`).
+    public var signatures: String?
     /// TLS 1.0 and 1.1, RSA key exchange and CBC ciphers for clients that know nothing better (`--tls-legacy`): readable by
     /// whoever gets the key one day, and open to known attacks.
     public var isLegacy = false
@@ -81,9 +87,9 @@ public struct TLSPolicy: Sendable, Equatable {
     ].joined(separator: ":")
     static let recommendedCiphersuites = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
     static let recommendedGroups = "X25519:prime256v1:secp384r1"
-    /// OpenSSL 3.5 has it, earlier ones do not.
-    static let postQuantumGroups = "X25519MLKEM768:" + recommendedGroups
-    /// How long a session can be resumed. As long as the longest control connection: data connections resume its session. At
+    /// Lists of groups of which the first that OpenSSL knows counts: 3.5 has the post-quantum one, earlier ones do not.
+    static let defaultGroups = ["X25519MLKEM768:" + recommendedGroups, recommendedGroups]
+    /// How long a session can be resumed (`--tls-session-lifetime`). As long as the longest control connection: data connections resume its session. At
     /// most 7 days (RFC 8446 section 4.6.1).
     public var sessionLifetime: Duration = .seconds(24 * 3600)
     /// For everyone who has no rules of his own.

@@ -1,6 +1,6 @@
 import COpenSSL
 import Glibc
-import PKI
+public import PKI
 import Synchronization
 
 /// The keys that session tickets are encrypted with, changed at intervals so that a stolen one opens little.
@@ -13,30 +13,30 @@ public final class TicketKeys: Sendable {
         /// Made by this process, and gone with it.
         case random
         /// Derived from a secret and the time, so that replicas with one secret need not talk: every `--rotation` another.
-        case secret([UInt8])
+        case secret(SecretBytes)
         /// Given, oldest first (`--ticket-keys`). The last but one encrypts, so that a new one has reached every replica
         /// before any of them uses it; a single one encrypts as well.
-        case keys([[UInt8]])
+        case keys([SecretBytes])
     }
 
     /// 12 bytes of name, 32 of HMAC key, 32 of AES key; wiped when the last user lets go.
-    final class Key: @unchecked Sendable {  // never changed after init
+    final class Key: Sendable {
         let name: [UInt8]
-        private let secrets: UnsafeMutableBufferPointer<UInt8>
-        var hmac: UnsafeBufferPointer<UInt8> { UnsafeBufferPointer(rebasing: secrets[..<32]) }
-        var aes: UnsafeBufferPointer<UInt8> { UnsafeBufferPointer(rebasing: secrets[32...]) }
+        private let secrets: SecretBytes
+        var hmac: UnsafeBufferPointer<UInt8> { UnsafeBufferPointer(rebasing: secrets.bytes[..<32]) }
+        var aes: UnsafeBufferPointer<UInt8> { UnsafeBufferPointer(rebasing: secrets.bytes[32...]) }
 
-        /// - Parameter bytes: name, HMAC key, AES key.
-        init(_ bytes: some RandomAccessCollection<UInt8>) {
-            precondition(bytes.count == TicketKeys.nameCount + 64, "a ticket key is a name and two keys")
-            name = Array(bytes.prefix(TicketKeys.nameCount))
-            secrets = .allocate(capacity: 64)
-            _ = secrets.initialize(from: bytes.dropFirst(TicketKeys.nameCount))
+        /// - Parameter secrets: HMAC key, AES key.
+        init(name: some Collection<UInt8>, secrets: some Collection<UInt8>) {
+            precondition(name.count == TicketKeys.nameCount && secrets.count == 64, "a ticket key is a name and two keys")
+            self.name = Array(name)
+            self.secrets = SecretBytes(secrets)
         }
 
-        deinit {
-            OPENSSL_cleanse(secrets.baseAddress, 64)
-            secrets.deallocate()
+        /// Of name, HMAC key and AES key, which are wiped.
+        convenience init(wiping bytes: inout [UInt8]) {
+            self.init(name: bytes.prefix(TicketKeys.nameCount), secrets: bytes.dropFirst(TicketKeys.nameCount))
+            wipe(&bytes)
         }
     }
 
@@ -74,7 +74,9 @@ public final class TicketKeys: Sendable {
     private static func state(of source: Source) -> sending State {
         var state = State(source: source)
         // The last 4 bytes of a given name make room for the owner.
-        if case .keys(let keys) = source { state.given = keys.map { Key($0[..<nameCount] + $0[16...]) } }
+        if case .keys(let keys) = source {
+            state.given = keys.map { Key(name: $0.bytes[..<nameCount], secrets: $0.bytes[16...]) }
+        }
         return state
     }
 
@@ -95,7 +97,8 @@ public final class TicketKeys: Sendable {
             case .random:
                 if let last = state.made.last, now - last.at < rotation { return last.key }
                 state.made.removeAll { now - $0.at >= rotation + lifetime }
-                let key = Key(randomBytes(Self.nameCount + 64))
+                var bytes = randomBytes(Self.nameCount + 64)
+                let key = Key(wiping: &bytes)
                 state.made.append((key, now))
                 return key
             }
@@ -123,11 +126,12 @@ public final class TicketKeys: Sendable {
         }
     }
 
-    private func derive(_ slice: Int64, from secret: [UInt8], _ state: inout State) -> Key {
+    private func derive(_ slice: Int64, from secret: SecretBytes, _ state: inout State) -> Key {
         if let key = state.derived[slice] { return key }
         let oldest = now() / rotation - (lifetime / rotation + 2)
         state.derived = state.derived.filter { $0.key >= oldest }
-        let key = Key(hkdf(secret, info: Array("ftpsgate ticket key".utf8) + slice.bytes, count: Self.nameCount + 64))
+        var bytes = hkdf(secret, info: Array("ftpsgate ticket key".utf8) + slice.bytes, count: Self.nameCount + 64)
+        let key = Key(wiping: &bytes)
         state.derived[slice] = key
         return key
     }
@@ -139,26 +143,28 @@ extension TicketKeys.Source {
 
     /// The keys of a file: one a line in base64 (`openssl rand 80 | openssl base64 -A`), oldest first, or 80 bytes as they are.
     public static func keys(file: String) throws(TLSConfigurationError) -> TicketKeys.Source {
-        let bytes = try read(file, "--ticket-keys")
-        var keys: [[UInt8]] = []
+        var bytes = try read(file, "--ticket-keys")
+        defer { wipe(&bytes) }
+        var keys: [SecretBytes] = []
         if bytes.count == keyCount {
-            keys = [bytes]
+            keys = [SecretBytes(bytes)]
         } else {
             for (index, line) in bytes.split(whereSeparator: { $0 == 10 || $0 == 13 }).enumerated()
             where line.first != UInt8(ascii: "#") {
-                guard let key = base64(Array(line)), key.count == keyCount else {
+                guard var key = base64(Array(line)), key.count == keyCount else {
                     throw TLSConfigurationError(
                         "--ticket-keys: line \(index + 1) of \(file) is not 80 bytes in base64; "
                             + "make one with: openssl rand 80 | openssl base64 -A.")
                 }
-                keys.append(key)
+                keys.append(SecretBytes(key))
+                wipe(&key)
             }
         }
         guard !keys.isEmpty else {
             throw TLSConfigurationError(
                 "--ticket-keys: \(file) holds no key; make one with: openssl rand 80 | openssl base64 -A.")
         }
-        guard Set(keys.map { $0.prefix(TicketKeys.nameCount) }).count == keys.count else {
+        guard Set(keys.map { Array($0.bytes.prefix(TicketKeys.nameCount)) }).count == keys.count else {
             throw TLSConfigurationError("--ticket-keys: two keys in \(file) begin with the same 12 bytes; replace one of them.")
         }
         return .keys(keys)
@@ -166,23 +172,28 @@ extension TicketKeys.Source {
 
     /// The secret of a file, as it is: at least 32 bytes.
     public static func secret(file: String) throws(TLSConfigurationError) -> TicketKeys.Source {
-        let bytes = try read(file, "--ticket-secret-file")
+        var bytes = try read(file, "--ticket-secret-file")
+        defer { wipe(&bytes) }
         guard bytes.count >= 32 else {
             throw TLSConfigurationError(
                 "--ticket-secret-file: \(file) holds \(bytes.count) bytes, and 32 are the least; make it with: openssl rand -out \(file) 32."
             )
         }
-        return .secret(bytes)
+        return .secret(SecretBytes(bytes))
     }
 
-    /// A secret that is made once and kept, mode 0600; where it can be neither read nor written, keys live as long as the
+    /// A secret that is made once and kept, mode 0600; one that others could read or write is made anew. Where it can be neither read nor written, keys live as long as the
     /// process.
     public static func kept(in file: String) -> TicketKeys.Source {
-        if let bytes = try? File.read(file), bytes.count >= 32 { return .secret(bytes) }
-        let bytes = randomBytes(32)
+        if File.isPrivate(file), var bytes = try? File.read(file), bytes.count >= 32 {
+            defer { wipe(&bytes) }
+            return .secret(SecretBytes(bytes))
+        }
+        var bytes = randomBytes(32)
+        defer { wipe(&bytes) }
         do throws(PKIError) {
             try File.write(bytes, to: file, mode: 0o600)
-            return .secret(bytes)
+            return .secret(SecretBytes(bytes))
         } catch {
             return .random
         }
@@ -208,7 +219,7 @@ func randomBytes(_ count: Int) -> [UInt8] {
 }
 
 /// HKDF with SHA-256 (RFC 5869), without salt.
-private func hkdf(_ secret: [UInt8], info: [UInt8], count: Int) -> [UInt8] {
+private func hkdf(_ secret: SecretBytes, info: [UInt8], count: Int) -> [UInt8] {
     guard let kdf = EVP_KDF_fetch(nil, "HKDF", nil), let context = EVP_KDF_CTX_new(kdf) else {
         preconditionFailure("OpenSSL has no HKDF")
     }
@@ -216,9 +227,10 @@ private func hkdf(_ secret: [UInt8], info: [UInt8], count: Int) -> [UInt8] {
         EVP_KDF_CTX_free(context)
         EVP_KDF_free(kdf)
     }
-    var (secret, info, digest) = (secret, info, Array("SHA256".utf8CString))
+    var (key, info, digest) = (Array(secret.bytes), info, Array("SHA256".utf8CString))
+    defer { wipe(&key) }
     var bytes = [UInt8](repeating: 0, count: count)
-    let made = secret.withUnsafeMutableBytes { secret in
+    let made = key.withUnsafeMutableBytes { secret in
         info.withUnsafeMutableBytes { info in
             digest.withUnsafeMutableBufferPointer { digest in
                 let parameters = [

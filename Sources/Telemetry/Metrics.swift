@@ -38,10 +38,18 @@ public final class Metrics: Sendable {
             name: "ftpsgate_config_last_reload_successful", kind: .gauge, help: "0 when the last reload was refused.")
         public static let certificateExpiry = Definition(
             name: "ftpsgate_certificate_expiry_timestamp_seconds", kind: .gauge, help: "When each certificate expires.")
+        public static let tlsContexts = Definition(
+            name: "ftpsgate_tls_contexts", kind: .gauge,
+            help:
+                "Sets of certificates and TLS settings in memory: one, and those that a reload replaced and connections still use."
+        )
+        public static let tlsLegacy = Definition(
+            name: "ftpsgate_tls_legacy", kind: .gauge, help: "1 while --tls-legacy lets old versions and ciphers in.")
         public static let build = Definition(name: "ftpsgate_build_info", kind: .gauge, help: "Versions; the value is 1.")
 
         static let all = [
             build, sessions, draining, events, transferBytes, handshakes, lastReloadSuccessful, certificateExpiry,
+            tlsContexts, tlsLegacy,
         ]
     }
 

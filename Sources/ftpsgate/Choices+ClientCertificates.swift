@@ -17,20 +17,22 @@ extension Choices {
         rules.revocationLists = reader.one("client-crl", write: "a file or a folder", path)
         if rules.revocationLists != nil { rules.revocationCheck = .soft }
         if let check = reader.choice("client-crl-check", RevocationCheck.self) { rules.revocationCheck = check }
+        rules.allowed = reader.list("client-cert-allow", write: Self.certificateRule) { CertificateRule($0) }
+        rules.denied = reader.list("client-cert-deny", write: Self.certificateRule) { CertificateRule($0) }
         if let wanted = reader.yesOrNo("client-ca-names") { rules.namesAuthorities = wanted }
         tls.clientCertificates = rules
         readExceptions(&reader, from: rules)
 
         let isMistyped = demand == nil && reader.has("client-cert")
         let isOff = !isMistyped && tls.allClientCertificates.allSatisfy { $0.demand == .off }
-        for name in ["client-ca", "client-crl", "client-crl-check", "client-cert-user", "client-cert-login"] where isOff {
+        for name in Self.dependentFlags where isOff {
             if reader.has(name) { reader.report(name, "no client is asked for a certificate", "add --client-cert require") }
         }
         if rules.revocationCheck == .hard, rules.revocationLists == nil {
             reader.report("client-crl-check", "there is no list, so nobody could log in", "name the lists with --client-crl")
         }
         certificateUsers = reader.list(
-            "client-cert-user", write: "cn, email, dns or uri, or a pattern such as email=*@example.com"
+            "client-cert-user", write: "cn, email, dns, uri or upn, or a pattern such as email=*@example.com"
         ) { CertificateUserRule($0) }
         clientCertificateLogin = reader.one("client-cert-login", write: "a file", path)
         if clientCertificateLogin != nil, certificateUsers.isEmpty, !reader.has("client-cert-user") {
@@ -43,10 +45,18 @@ extension Choices {
             command: reader.one("key-passphrase-command", write: "a command", path))
     }
 
+    private static let dependentFlags = [
+        "client-ca", "client-crl", "client-crl-check", "client-cert-user", "client-cert-login", "client-cert-allow",
+        "client-cert-deny",
+    ]
+
+    static let certificateRule =
+        "\(CertificateRule.Field.allCases.map(\.rawValue).joined(separator: ", ")), then = and a pattern, such as ou=Printers or serial=0A:1B"
+
     private mutating func readExceptions(_ reader: inout SettingsReader, from rules: TLSPolicy.ClientCertificates) {
         let exceptions = reader.list(
             "client-cert-for",
-            write: "PORT or NAME, then =off, =request or =require, and ,ca=PATH or ,crl=PATH behind it"
+            write: "PORT or NAME, then =off, =request or =require, and ,ca=PATH, ,crl=PATH, ,allow=RULE or ,deny=RULE behind it"
         ) { ClientCertificateException($0, from: rules) }
         for exception in exceptions {
             switch exception.whom {
@@ -126,6 +136,7 @@ struct ClientCertificateException {
         }
         var rules = rules
         rules.demand = demand
+        var (allowed, denied): ([CertificateRule], [CertificateRule]) = ([], [])
         for option in parts.dropFirst() {
             guard option.count == 2, !option[1].isEmpty else { return nil }
             switch option[0] {
@@ -133,9 +144,14 @@ struct ClientCertificateException {
             case "crl":
                 rules.revocationLists = option[1]
                 if rules.revocationCheck == .off { rules.revocationCheck = .soft }
+            case "allow", "deny":
+                guard let rule = CertificateRule(option[1]) else { return nil }
+                if option[0] == "allow" { allowed.append(rule) } else { denied.append(rule) }
             default: return nil
             }
         }
+        if !allowed.isEmpty { rules.allowed = allowed }
+        if !denied.isEmpty { rules.denied = denied }
         self.rules = rules
     }
 }

@@ -135,6 +135,13 @@ struct Choices {
         tls.ciphers = reader.one("tls-ciphers", write: "a list in OpenSSL's notation", text)
         tls.ciphersuites = reader.one("tls-ciphersuites", write: "a list in OpenSSL's notation", text)
         tls.groups = reader.one("tls-groups", write: "a list in OpenSSL's notation", text)
+        tls.signatures = reader.one("tls-signatures", write: "a list in OpenSSL's notation", text)
+        if let lifetime = reader.duration("tls-session-lifetime") {
+            tls.sessionLifetime = lifetime
+            if !(.seconds(60)...(.seconds(7 * 86_400))).contains(lifetime) {
+                reader.report("tls-session-lifetime", "not in the range", "write a minute at least and 7d at most, such as 24h")
+            }
+        }
         if let wanted = reader.yesOrNo("ocsp-fetch") { fetchesStaples = wanted }
         if let wanted = reader.yesOrNo("sni-strict") { tls.requiresKnownName = wanted }
         if let wanted = reader.yesOrNo("alpn-strict") { tls.requiresKnownProtocol = wanted }

@@ -75,6 +75,16 @@ struct TLSFlags: ParsableArguments, Sendable {
             "Groups of the key exchange, in OpenSSL's notation. Default: Mozilla's intermediate, with X25519MLKEM768 in front where OpenSSL has it.",
             valueName: "list"))
     var tlsGroups: String?
+    @Option(
+        help: ArgumentHelp(
+            "Signature algorithms of handshakes, in OpenSSL's notation, such as ECDSA+SHA256:RSA-PSS+SHA256. Default: OpenSSL's.",
+            valueName: "list"))
+    var tlsSignatures: String?
+    @Option(
+        help: ArgumentHelp(
+            "For how long a TLS session can be resumed, by data connections above all: as long as your longest sessions. Default: 24h.",
+            valueName: "duration"))
+    var tlsSessionLifetime: String?
     @Flag(
         inversion: .prefixedNo,
         help: "Also TLS 1.0, 1.1 and old ciphers without forward secrecy, for clients that know nothing better. Not safe.")
@@ -113,7 +123,7 @@ struct TLSFlags: ParsableArguments, Sendable {
     var clientCa: String?
     @Option(
         help: ArgumentHelp(
-            "Other rules for clients of one port, or for those that ask for one name (SNI), such as 990=require or partner.example.com=require,ca=FILE,crl=FILE; repeatable.",
+            "Other rules for clients of one port, or for those that ask for one name (SNI), such as 990=require or partner.example.com=require,ca=FILE,crl=FILE,allow=RULE,deny=RULE; repeatable.",
             valueName: "rule"))
     var clientCertFor: [String] = []
     @Option(
@@ -130,11 +140,19 @@ struct TLSFlags: ParsableArguments, Sendable {
             "How the lists count: off, soft (what they name is refused), hard (every authority must have a current list). Default: soft with --client-crl.",
             valueName: "choice"))
     var clientCrlCheck: String?
+    @Option(
+        help: ArgumentHelp(
+            "Only clients whose certificate has this: cn, ou, o, email, dns, uri, upn, subject, issuer, serial, spki (the key's SHA-256) or sha256, then = and a pattern, such as ou=Printers; repeatable, and one is enough.",
+            valueName: "rule"))
+    var clientCertAllow: [String] = []
+    @Option(
+        help: ArgumentHelp("No client whose certificate has this, such as serial=0A:1B; repeatable.", valueName: "rule"))
+    var clientCertDeny: [String] = []
     @Flag(inversion: .prefixedNo, help: "Tell clients the names of the trusted authorities. Default: yes.")
     var clientCaNames: Bool?
     @Option(
         help: ArgumentHelp(
-            "A client may only log in as the user that its certificate names: cn, email, dns or uri, or with a pattern around the name, such as email=*@example.com; repeatable.",
+            "A client may only log in as the user that its certificate names: cn, email, dns, uri or upn, or with a pattern around the name, such as email=*@example.com; repeatable.",
             valueName: "rule"))
     var clientCertUser: [String] = []
     @Option(

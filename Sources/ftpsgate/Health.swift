@@ -2,6 +2,7 @@ import Admin
 import Gateway
 import Synchronization
 import System
+import TLS
 import Telemetry
 
 /// How the gateway is, from what it reports: what `/livez` and `/readyz` say.
@@ -40,7 +41,10 @@ final class Health: Sendable {
             unreadiness: {
                 self.state.withLock { state in state.isStopping ? "draining" : state.isServing ? nil : "starting" }
             },
-            metrics: { log.metrics.text },
+            metrics: {
+                log.metrics.set(.tlsContexts, to: TLSContext.count)
+                return log.metrics.text
+            },
             onFailure: { log.error("admin.failed", ["reason": .string($0)]) })
     }
 }

@@ -17,6 +17,7 @@ struct Identities {
     let identities: [TLSIdentity]
     let origin: Origin
     private let keyFiles: [String]
+    private let fetchesStaples: Bool
 
     /// As long as most machines live: whoever trusts it by its fingerprint must not be surprised.
     private static let days = 3650
@@ -25,13 +26,14 @@ struct Identities {
     /// - Parameter makesFiles: false for `check`, which leaves everything as it is.
     /// - Throws: sentences about the files.
     init(_ choices: Choices, environment: [String: String], makesFiles: Bool) throws(ConfigurationProblems) {
+        fetchesStaples = choices.fetchesStaples
         if choices.identities.isEmpty {
-            keyFiles = []
+            keyFiles = choices.secretFiles
             (identities, origin) = try Self.selfSigned(choices, environment, makesFiles: makesFiles)
         } else {
             identities = try Self.named(choices.identities, choices.keyPassphrases)
             origin = .given
-            keyFiles = choices.identities.map { $0.key ?? $0.certificate }
+            keyFiles = choices.identities.map { $0.key ?? $0.certificate } + choices.secretFiles
         }
     }
 
@@ -113,6 +115,16 @@ struct Identities {
         log.metrics.removeAll(of: .certificateExpiry)
         for identity in identities {
             log.metrics.set(.certificateExpiry, ["certificate": identity.certificateFile], to: Int(identity.leaf.notAfter))
+            if identity.leaf.details.mustStaple, !identity.isStapled, !fetchesStaples {
+                log.warning(
+                    "certificate.must_staple",
+                    [
+                        "certificate": .string(identity.certificateFile),
+                        "remedy": .string(
+                            "clients refuse it without an OCSP response: put one into \(identity.certificateFile).ocsp, or add --ocsp-fetch"
+                        ),
+                    ])
+            }
             let daysLeft = (identity.leaf.notAfter - WallClock.now) / 86_400
             guard daysLeft < Self.daysToWarn else { continue }
             log.warning(
@@ -134,6 +146,9 @@ struct ConfigurationProblems: Error {
 }
 
 extension Choices {
+    /// Files besides the keys whose contents are for nobody else's eyes.
+    fileprivate var secretFiles: [String] { [ticketKeysFile, ticketSecretFile, keyPassphrases.file].compactMap { $0 } }
+
     /// The addresses of this machine that the settings name.
     fileprivate var ownAddresses: [IPAddress] {
         var addresses = listeners.compactMap(\.host)

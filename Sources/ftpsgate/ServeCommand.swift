@@ -29,6 +29,7 @@ struct ServeCommand: ParsableCommand {
                 ["variables": .string(loaded.ignoredVariables.joined(separator: " ")), "message": "No flag has such a name."])
         }
         loaded.identities.report(to: log)
+        log.metrics.set(.tlsLegacy, to: loaded.choices.tls.isLegacy ? 1 : 0)
         if loaded.choices.tls.isLegacy {
             log.warning(
                 "tls.legacy",

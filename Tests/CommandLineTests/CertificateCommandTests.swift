@@ -290,8 +290,75 @@ import Testing
     @Test(arguments: ["a,DNS:evil", "-x y", "a\nb"])
     func namesCannotBreakOut(name: String) {
         let result = sh("ftpsgate cert create ok --dns=\"$(printf -- '\(name.replacing("\n", with: "\\n"))')\"")
-        #expect(result.status == 64 && result.output.contains("neither a host name nor an address"))
+        #expect(result.status == 64 && result.output.contains("is no host name that a certificate can hold"))
         #expect(sh("ls ok.key").status != 0)
+    }
+
+    /// What new users get wrong, and the words that help them on.
+    @Test func mistakesAreNamed() {
+        prepare(
+            "ftpsgate cert authority ca", "ftpsgate cert create srv --authority ca",
+            "ftpsgate cert create joe --for client --authority ca",
+            "mkdir dir; head -c 300 srv.crt > cut.crt; (openssl x509 -in srv.crt -outform DER; cat ca.crt) > mixed.crt",
+            "ftpsgate cert sign joe --authority ca", "ftpsgate cert trust add ca.crt --trusted db",
+            "ftpsgate cert trust test joe --trusted db")
+        let cases = [
+            ("create ''", "is no name for files"), ("create /", "is no name for files"), ("create .", "is no name for files"),
+            ("create dir/", "is no name for files"),
+            ("create none/a", "see that the name is right, and that its folder is there"),
+            ("create \(String(repeating: "a", count: 65))", "give another with --common-name"),
+            ("create a --organization ''", "give another with --organization"), ("create a --dns b\u{fc}cher.example", "xn--"),
+            ("create a --dns 'a.*.com'", "* for the first label alone"), ("create a --ip fe80::1%eth0", "without a zone"),
+            ("create a --email x", "is no e-mail address"), ("create a --uri x", "is no URI"),
+            ("create a --days 0", "from 1 to 36500"), ("create a --days=-1", "from 1 to 36500"),
+            ("create a --days 99999999999999999999", "invalid for '--days"), ("create a --key-type rsa", "rsa-2048"),
+            ("create srv", "use it with --reuse-key"), ("show dir", "name a file in it"), ("show cut.crt", "is cut short"),
+            ("show mixed.crt", "something follows it"), ("show /dev/zero", "File too large"),
+            ("check srv --host ''", "--host is"),
+            ("sign joe.crt --authority ca", "BEGIN CERTIFICATE REQUEST"), ("sign joe.csr --authority joe", "may not sign others"),
+            ("sign joe.csr --authority ca --out dir", "Is a directory"), ("trust add ca.crt --trusted srv.crt", "name a folder"),
+            ("trust test joe.crt --client-ca none", "No such file or directory"),
+            ("trust test joe.crt --client-cert-allow foo=1", "is no rule; write cn, ou, o"),
+            ("revoke joe --authority ca --days 0", "from 1 to 3650"),
+            ("revoke joe --authority ca --days 99999999999", "1 to 3650"),
+            ("export joe", "there is no terminal to ask at"), ("export joe --passphrase-file /dev/null", "would protect nothing"),
+            ("check srv --passphrase-fd x", "invalid for '--passphrase-fd"),
+        ]
+        for (arguments, words) in cases {
+            let result = sh("setsid -w \(Program.path) cert \(arguments)")
+            #expect(result.status == 64, "\(arguments): \(result.output)")
+            #expect(result.output.contains(words), "\(arguments): \(result.output)")
+        }
+        #expect(sh("ls a.key dir/* aa*").status != 0)
+        prepare("echo pw > pass; ftpsgate cert export joe --passphrase-file pass; chmod 644 srv.key")
+        #expect(sh("ftpsgate cert export joe --passphrase-file pass").output.contains("choose another name, or overwrite it"))
+        #expect(sh("ftpsgate cert export srv --passphrase-file pass").output.contains("chmod 600 srv.key"))
+    }
+
+    @Test func aNameThatIsAnAddressStandsInTheCertificate() {
+        prepare("ftpsgate cert create 2001:db8::1", "ftpsgate cert create 192.0.2.7 --ip 192.0.2.7")
+        #expect(sh("ftpsgate cert check 2001:db8::1 --host 2001:db8::1").status == 0)
+        #expect(sh("openssl x509 -in 192.0.2.7.crt -noout -ext subjectAltName").output.contains("IP Address:192.0.2.7\n"))
+        #expect(sh("ftpsgate cert create 'a b'").output.contains("warning: the certificate has no DNS name and no address"))
+        #expect(!sh("ftpsgate cert create 'a c' --for client").output.contains("warning"))
+        #expect(
+            sh("ftpsgate cert create '*.example.com' && ftpsgate cert check '*.example.com' --host www.example.com").status == 0)
+    }
+
+    @Test func whatSharesAFileStaysTrusted() {
+        prepare(
+            "ftpsgate cert authority one; ftpsgate cert authority two; mkdir db; cat one.crt two.crt > db/both.crt",
+            "ftpsgate cert trust remove one --trusted db")
+        let left = sh("ftpsgate cert trust list --trusted db").output
+        #expect(left.contains("CN=two") && !left.contains("CN=one"))
+        prepare("ftpsgate cert trust remove db/both.crt --trusted db")
+        #expect(sh("ls db").output.isEmpty)
+    }
+
+    @Test func anAuthorityIsRenewedWithItsKey() {
+        prepare(
+            "ftpsgate cert authority ca --days 1", "ftpsgate cert create joe --for client --authority ca --days 1",
+            "ftpsgate cert authority ca --reuse-key", "openssl verify -CAfile ca.crt joe.crt")
     }
 
     @Test func helpSpeaksOfTheFourSteps() {

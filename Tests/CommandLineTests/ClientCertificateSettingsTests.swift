@@ -58,6 +58,31 @@ import Wire
         #expect(choices.files.contains("partner.crl"))
     }
 
+    @Test func rulesAreTakenForEveryoneAndForSome() throws {
+        let (choices, problems) = try judge([
+            "--client-cert", "require", "--client-ca", "ca.crt", "--client-cert-allow", "ou=Printers", "--client-cert-allow",
+            "issuer=CN=a, b", "--client-cert-deny", "serial=0a:1B", "--client-cert-for",
+            "partner.example.com=require,allow=cn=joe,allow=uri=urn:x:*",
+        ])
+        #expect(problems.isEmpty)
+        let everyone = choices.tls.clientCertificates
+        #expect(everyone.allowed.map(\.description) == ["ou=Printers", "issuer=CN=a, b"])
+        #expect(everyone.denied.map(\.description) == ["serial=A1B"])
+        let partner = choices.tls.clientCertificatesByName["partner.example.com"]
+        #expect(partner?.allowed.map(\.description) == ["cn=joe", "uri=urn:x:*"])
+        #expect(partner?.denied == everyone.denied)
+    }
+
+    @Test func bundlesNeedNoKey() throws {
+        let (choices, problems) = try judge([
+            "--cert", "a.crt", "--cert", "b.P12", "--cert", "c.crt", "--cert", "d.pfx", "--key", "a.key", "--key", "c.key",
+        ])
+        #expect(problems.isEmpty)
+        #expect(choices.identities.map(\.certificate) == ["a.crt", "b.P12", "c.crt", "d.pfx"])
+        #expect(choices.identities.map(\.key) == ["a.key", nil, "c.key", nil])
+        #expect(try judge(["--cert", "a.p12", "--key", "a.key"]).problems.count == 1)
+    }
+
     @Test func certificatesNameTheirUsers() throws {
         let (choices, problems) = try judge([
             "--client-cert", "require", "--client-cert-user", "cn", "--client-cert-user", "email=*@example.com",
@@ -95,8 +120,12 @@ import Wire
             (["--client-cert", "require", "--client-cert-for", "999=off"], "no listener has port 999"),
             (["--client-cert", "require", "--client-cert-for", "x.example=maybe"], "write PORT or NAME"),
             (["--client-cert", "require", "--client-cert-for", "x.example=off,key=y"], "write PORT or NAME"),
-            (["--client-cert", "require", "--client-cert-user", "uid"], "write cn, email, dns or uri"),
-            (["--client-cert", "require", "--client-cert-user", "cn=a*b*c"], "write cn, email, dns or uri"),
+            (["--client-cert", "require", "--client-cert-user", "uid"], "write cn, email, dns, uri or upn"),
+            (["--client-cert", "require", "--client-cert-user", "cn=a*b*c"], "write cn, email, dns, uri or upn"),
+            (["--client-cert", "require", "--client-cert-allow", "foo=x"], "write cn, ou, o, email"),
+            (["--client-cert", "require", "--client-cert-deny", "serial=xyz"], "write cn, ou, o, email"),
+            (["--client-cert-deny", "cn=x"], "no client is asked for a certificate"),
+            (["--client-cert", "require", "--client-cert-for", "x.example=off,allow=cn"], "write PORT or NAME"),
             (["--client-cert", "require", "--client-cert-depth", "21"], "write a number from 0 to 20"),
             (["--client-cert", "require", "--client-cert-login", open], "protect it: chmod 600"),
             (["--client-cert", "require", "--client-cert-login", bad], "line 1 is not USER PASSWORD"),

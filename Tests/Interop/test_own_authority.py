@@ -4,7 +4,9 @@ An authority, a server's and a client's certificate, trust, and a gateway that r
 with the client's certificate, and none of them without.
 """
 
+import contextlib
 import ftplib
+import re
 import ssl
 import subprocess
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 from certificates import Identity
 from gateway import binary
 from processes import free_port, wait_until
-from raw_client import Truncated, tls_context
+from raw_client import Connection, Truncated, tls_context
 
 
 class Desk:
@@ -217,6 +219,82 @@ def test_a_revoked_certificate_ends_with_the_next_connection_data_included(backe
     with pytest.raises((ssl.SSLError, EOFError)):
         python(gateway, backend, desk, "joe")
     gateway.wait_for_event("tls.client_rejected", reason="revoked", subject="CN=joe", channel="control")
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("session", ["prefer", "off"])
+def test_another_clients_good_certificate_opens_no_data_connection(backends, start_gateway, desk, connect, version, session):
+    """Data connections must be the same client: two that are both trusted cannot take each other's files."""
+    desk.cert("create", "ann", "--for", "client", "--authority", "my-authority")
+    backend = backends("pyftpdlib")
+    backend.put("secret.txt", b"for joe alone")
+    gateway = guarded(start_gateway, desk, backend, "--data-session", session)
+
+    def context(name):
+        return tls_context(Identity(desk["my-authority.crt"], None), version, certificate=desk.identity(name))
+
+    client = connect(gateway, context=context("joe"), login=(backend.user, backend.password))
+    for verb in ("RETR", "STOR"):
+        with Connection.dial(client.passive()) as data:
+            client.command(f"{verb} {backend.path('secret.txt')}", 125, 150)
+            with contextlib.suppress(ssl.SSLError, OSError, Truncated):
+                client.protect_data(data, context=context("ann"), resume=False)
+                assert data.read() in (b"", None)
+        reply = client.reply()
+        assert reply.code == 522 and "certificate" in reply.text, reply.text
+    event = gateway.wait_for_event("transfer", code=522)
+    assert event["reason"] == "certificate_differs" and event["bytes"] == 0
+    # None at all is refused in the handshake.
+    with Connection.dial(client.passive()) as data:
+        client.command(f"RETR {backend.path('secret.txt')}", 125, 150)
+        nobody = tls_context(Identity(desk["my-authority.crt"], None), version)
+        with contextlib.suppress(ssl.SSLError, OSError, Truncated):
+            client.protect_data(data, context=nobody, resume=False)
+            data.read()
+    assert client.reply().code == 522
+    # The session goes on, with its own certificate: resumed, and in a full handshake.
+    for resume in (True, False):
+        assert client.download(backend.path("secret.txt"), resume=resume) == b"for joe alone"
+
+
+def test_rules_about_the_certificate_count_at_the_gate(backends, start_gateway, desk):
+    desk.cert("create", "ann", "--for", "client", "--authority", "my-authority")
+    shown = desk.cert("show", "joe.crt")
+    serial, pin = (re.search(rf"{name} +(\S+)", shown)[1] for name in ("serial", "key SHA-256"))
+    backend = backends("pyftpdlib")
+    for flags, who, detail in [
+        (("--client-cert-deny", f"serial={serial}"), ["ann"], f"the rule serial={serial.lstrip('0')} keeps it out"),
+        (("--client-cert-allow", f"spki={pin}"), ["joe"], "no rule lets it in"),
+        (("--client-cert-allow", "cn=joe", "--client-cert-deny", "issuer=CN=my-*"), [], "the rule issuer=CN=my-* keeps it out"),
+        (("--client-cert-allow", "issuer=CN=my-authority"), ["ann", "joe"], None),
+    ]:
+        gateway = guarded(start_gateway, desk, backend, *flags)
+        for name in ("ann", "joe"):
+            if name in who:
+                assert isinstance(python(gateway, backend, desk, name), list)
+            else:
+                with pytest.raises((ssl.SSLError, EOFError)):
+                    python(gateway, backend, desk, name)
+        if detail:
+            assert gateway.wait_for_event("tls.client_rejected", reason="not_allowed")["detail"] == detail
+
+
+def test_windows_principal_names_bind_users(start_backend, start_gateway, desk):
+    """A certificate as a Windows directory makes it, by `openssl`."""
+    backend = start_backend("pyftpdlib")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "9"]
+        + ["-CA", "my-authority.crt", "-CAkey", "my-authority.key", "-keyout", "upn.key", "-out", "upn.crt"]
+        + ["-subj", "/OU=Printers/CN=whoever", "-addext", "extendedKeyUsage=clientAuth", "-addext", "basicConstraints=CA:FALSE"]
+        + ["-addext", f"subjectAltName=otherName:1.3.6.1.4.1.311.20.2.3;UTF8:{backend.user}@corp.example"],
+        cwd=desk.folder,
+        check=True,
+        capture_output=True,
+        timeout=30,
+    )
+    flags = ("--client-cert-user", "upn=*@corp.example", "--client-cert-allow", "ou=Print*")
+    gateway = guarded(start_gateway, desk, backend, *flags)
+    assert isinstance(python(gateway, backend, desk, "upn"), list)
 
 
 def test_the_certificate_names_its_user(start_backend, start_gateway, desk):

@@ -92,3 +92,18 @@ def test_ciphers_without_forward_secrecy_or_authentication_are_refused(cipher, b
     client.command("AUTH TLS", 234)
     with pytest.raises(OSError, match="(?i)handshake failure|reset|eof"):
         client.start_tls(tls_context(identity, "1.2", ciphers=cipher + ":@SECLEVEL=0"))
+
+
+def test_the_best_group_that_openssl_has_is_agreed_on(backends, gateways):
+    """The post-quantum one from OpenSSL 3.5 on; earlier ones lack it, and nobody notices."""
+    gateway = gateways(backends("pyftpdlib"))
+    version = subprocess.run(["openssl", "version"], capture_output=True, text=True, check=True).stdout.split()[1]
+    done = subprocess.run(
+        ["openssl", "s_client", "-connect", f"127.0.0.1:{gateway.port('implicit')}", "-tls1_3"],
+        input="",
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    is_new = tuple(map(int, version.split(".")[:2])) >= (3, 5)
+    assert ("X25519MLKEM768" if is_new else "Server Temp Key: X25519,") in done.stdout, done.stdout

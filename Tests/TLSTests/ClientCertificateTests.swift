@@ -205,6 +205,76 @@ final class Clients: Sendable {
         }
     }
 
+    // MARK: - Rules
+
+    static let rules: [(allowed: [String], denied: [String], isGood: Bool)] = [
+        (["cn=good"], [], true), (["cn=go*"], [], true), (["cn=other", "issuer=CN=ca"], [], true), (["cn=other"], [], false),
+        (["ou=x"], [], false), (["issuer=CN=other"], [], false), ([], ["cn=good"], false), ([], ["cn=bad"], true),
+        (["cn=good"], ["issuer=CN=c?"], false), (["subject=CN=good"], [], true),
+    ]
+
+    @Test(arguments: TLSVersion.allCases, rules)
+    func rulesLetCertificatesInOrKeepThemOut(
+        version: TLSVersion, rule: (allowed: [String], denied: [String], isGood: Bool)
+    ) throws {
+        var rules = clients.rules(.require, crl: "ca.crl")
+        rules.allowed = rule.allowed.compactMap { CertificateRule($0) }
+        rules.denied = rule.denied.compactMap { CertificateRule($0) }
+        #expect(rules.allowed.count + rules.denied.count == rule.allowed.count + rule.denied.count)
+        let talk = Conversation(try context(rules), clients.settings(version, "good"))
+        let step = talk.handshake()
+        if rule.isGood { return #expect(step == .done) }
+        guard case .failed(.certificateRejected(let rejection, let subject)) = step else {
+            Issue.record("it was not refused: \(step)")
+            return
+        }
+        #expect(rejection.reason == .notAllowed && subject == "CN=good")
+        #expect(talk.clientAlert == "handshake failure")
+    }
+
+    @Test func numbersAndPinsAreRulesToo() throws {
+        let details = try Certificate.readAll(file: clients.path("good.crt"))[0].details
+        let certificate = try Certificate.readAll(file: clients.path("good.crt"))[0]
+        let pin = Shell.run(
+            "openssl x509 -in \(clients.path("good.crt")) -pubkey -noout | openssl pkey -pubin -outform DER | openssl dgst -sha256 -binary | openssl base64 -A"
+        ).output
+        for text in [
+            "serial=\(details.serial)", "serial=00:\(details.serial.lowercased())", "spki=\(details.keyFingerprint)",
+            "spki=sha256//\(pin)", "sha256=\(certificate.sha256Fingerprint.lowercased())",
+        ] {
+            var rules = clients.rules(.require)
+            rules.allowed = [try #require(CertificateRule(text), "\(text)")]
+            #expect(Conversation(try context(rules), clients.settings(.tls13, "good")).handshake() == .done, "\(text)")
+            #expect(Conversation(try context(rules), clients.settings(.tls13, "second")).handshake() != .done, "\(text)")
+        }
+        for text in ["cn", "cn=", "foo=x", "serial=xyz", "spki=00", "spki=sha256//x", "sha256=\(details.serial)", "=x", ""] {
+            #expect(CertificateRule(text) == nil, "\(text)")
+        }
+    }
+
+    @Test(arguments: ResumptionTests.ways)
+    func aSessionEndsWithTheRulesItCameUnder(way: ResumptionTests.Way) throws {
+        let store = SessionStore()
+        var strict = clients.rules(.require)
+        strict.denied = [try #require(CertificateRule("cn=good"))]
+        let (before, after) = (try context(clients.rules(.require), store: store), try context(strict, store: store))
+        let (settings, tag) = (clients.settings(way.version, "good", tickets: way.tickets), SessionTag.random())
+        let control = Conversation(before, settings, role: .control(tag: tag))
+        #expect(control.handshake() == .done)
+        expectRefused(Conversation(after, settings, resuming: control.session()), .notAllowed)
+        // The same at the first new data connection, though its own control connection is still there.
+        let data = Conversation(
+            after, settings, role: .data(accepts: { $0 == tag }, terms: control.server.terms), resuming: control.session())
+        expectRefused(data, .notAllowed)
+    }
+
+    @Test func hardWithoutACurrentListHasAReasonOfItsOwn() throws {
+        for (list, name) in [("ca.crl", "deep"), ("old.crl", "good")] {
+            let talk = Conversation(try context(clients.rules(.require, crl: list, .hard)), clients.settings(.tls13, name))
+            expectRefused(talk, .noRevocationList)
+        }
+    }
+
     // MARK: - Ports and names
 
     @Test(arguments: TLSVersion.allCases)

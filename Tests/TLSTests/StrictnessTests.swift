@@ -60,12 +60,36 @@ import Testing
         }
     }
 
+    @Test func signaturesAreTheOperatorsChoice() throws {
+        let context = try makeContext { $0.signatures = "ECDSA+SHA384" }
+        let other = TestClientSettings(.tls13)
+        shim_SSL_CTX_set1_sigalgs_list(other.pointer, "ECDSA+SHA256")
+        #expect(Conversation(context, other).handshake() != .done)
+    }
+
+    /// The post-quantum group where this OpenSSL has it, and without a word the next best where it does not.
+    @Test func theBestGroupThatOpenSSLHasComesFirst() throws {
+        let settings = TestClientSettings(.tls13)
+        let isKnown = shim_SSL_CTX_set1_groups_list(settings.pointer, "X25519MLKEM768") == 1
+        ERR_clear_error()
+        #expect(TLSPolicy.defaultGroups.count == 2)
+        for list in TLSPolicy.defaultGroups { #expect(list.hasSuffix("X25519:prime256v1:secp384r1")) }
+        // A client that can do nothing else is served by an OpenSSL that has it; and every client is by one that has not.
+        #expect(Conversation(try makeContext(), settings).handshake() == .done)
+        #expect(OpenSSL_version_num() < 0x3050_0000 || isKnown)
+    }
+
     @Test func whatOpenSSLDoesNotKnowIsNamed() {
+        var signatures = TLSPolicy()
+        signatures.signatures = "nonsense"
         var (ciphers, ciphersuites, groups) = (TLSPolicy(), TLSPolicy(), TLSPolicy())
         ciphers.ciphers = "nonsense"
         ciphersuites.ciphersuites = "nonsense"
         groups.groups = "nonsense"
-        for (flag, policy) in [("--tls-ciphers", ciphers), ("--tls-ciphersuites", ciphersuites), ("--tls-groups", groups)] {
+        for (flag, policy) in [
+            ("--tls-ciphers", ciphers), ("--tls-ciphersuites", ciphersuites), ("--tls-groups", groups),
+            ("--tls-signatures", signatures),
+        ] {
             let error = #expect(throws: TLSConfigurationError.self) { try makeContext { $0 = policy } }
             #expect(error?.description.hasPrefix("\(flag): OpenSSL knows nothing in \"nonsense\"") == true)
         }

@@ -1,3 +1,5 @@
+import Glibc
+import PKI
 import Synchronization
 import TestSupport
 import Testing
@@ -15,7 +17,7 @@ final class Clock: Sendable {
     let clock = Clock()
 
     @Test func keysRotateAndOldOnesDecryptForASessionsLifetime() throws {
-        for source in [TicketKeys.Source.random, .secret([UInt8](repeating: 7, count: 32))] {
+        for source in [TicketKeys.Source.random, .secret(SecretBytes([UInt8](repeating: 7, count: 32)))] {
             let clock = Clock()
             let keys = TicketKeys(source, rotation: .seconds(12 * 3600), lifetime: .seconds(24 * 3600), now: clock.now)
             let first = keys.current()
@@ -34,7 +36,7 @@ final class Clock: Sendable {
     }
 
     @Test func replicasWithOneSecretHaveTheSameKeys() {
-        let secret = TicketKeys.Source.secret([UInt8](repeating: 9, count: 40))
+        let secret = TicketKeys.Source.secret(SecretBytes([UInt8](repeating: 9, count: 40)))
         let (one, two) = (TicketKeys(secret, now: clock.now), TicketKeys(secret, now: clock.now))
         let key = one.current()
         #expect(two.current().name == key.name)
@@ -45,7 +47,7 @@ final class Clock: Sendable {
         let ahead = Clock()
         ahead.advance(hours: 12)
         #expect(behind.key(named: TicketKeys(secret, now: ahead.now).current().name) != nil)
-        #expect(TicketKeys(.secret([UInt8](repeating: 8, count: 40)), now: clock.now).current().name != key.name)
+        #expect(TicketKeys(.secret(SecretBytes([UInt8](repeating: 8, count: 40))), now: clock.now).current().name != key.name)
     }
 
     @Test func theLastButOneOfGivenKeysEncrypts() throws {
@@ -55,10 +57,10 @@ final class Clock: Sendable {
         let source = try TicketKeys.Source.keys(file: path)
         guard case .keys(let given) = source else { return }
         let keys = TicketKeys(source)
-        #expect(keys.current().name == Array(given[1][..<12]))
-        for key in given { #expect(keys.key(named: key[..<12]) != nil) }
-        let one = try TicketKeys.Source.keys(file: folder.write(given[0], to: "raw"))
-        #expect(TicketKeys(one).current().name == Array(given[0][..<12]))
+        #expect(keys.current().name == Array(given[1].bytes[..<12]))
+        for key in given { #expect(keys.key(named: key.bytes[..<12]) != nil) }
+        let one = try TicketKeys.Source.keys(file: folder.write(Array(given[0].bytes), to: "raw"))
+        #expect(TicketKeys(one).current().name == Array(given[0].bytes[..<12]))
     }
 
     @Test func aReloadedRandomSourceKeepsItsKeys() {
@@ -66,7 +68,7 @@ final class Clock: Sendable {
         let before = keys.current().name
         keys.use(.random)
         #expect(keys.current().name == before)
-        keys.use(.secret([UInt8](repeating: 1, count: 32)))
+        keys.use(.secret(SecretBytes([UInt8](repeating: 1, count: 32))))
         #expect(keys.key(named: before) == nil)
     }
 
@@ -81,6 +83,18 @@ final class Clock: Sendable {
         #expect(bytes.count == 32)
         #expect(Shell.mode(of: file) == 0o600)
         #expect(TicketKeys.Source.kept(in: file) == first)
+        // One that others may have read, or a link to a place of somebody else's choice, is made anew.
+        chmod(file, 0o644)
+        let second = TicketKeys.Source.kept(in: file)
+        #expect(second != first && Shell.mode(of: file) == 0o600)
+        folder.write([UInt8](repeating: 1, count: 32), to: "planted", mode: 0o600)
+        unlink(file)
+        symlink(folder.file("planted"), file)
+        guard case .secret(let third) = TicketKeys.Source.kept(in: file) else {
+            Issue.record("no secret was made")
+            return
+        }
+        #expect(third != SecretBytes([UInt8](repeating: 1, count: 32)))
         #expect(TicketKeys.Source.kept(in: "\(folder.path)/none/ticket.secret") == .random)
     }
 
@@ -108,7 +122,7 @@ final class Clock: Sendable {
     }
 
     @Test func ticketsOfOneReplicaResumeAtAnother() throws {
-        let secret = TicketKeys.Source.secret([UInt8](repeating: 3, count: 32))
+        let secret = TicketKeys.Source.secret(SecretBytes([UInt8](repeating: 3, count: 32)))
         let identities = [try Identities().make("ftps.example.com")]
         let replicas = try (0..<2).map { _ in
             try TLSContext(policy: TLSPolicy(), identities: identities, store: SessionStore(ticketKeys: TicketKeys(secret)))

@@ -27,6 +27,8 @@ struct AuthorityCommand: ParsableCommand {
     @OptionGroup var authority: AuthorityOptions
     @Flag(help: "Encrypt the key with a passphrase.")
     var encrypt = false
+    @Flag(help: "Use the key that is there, for a new certificate with it.")
+    var reuseKey = false
     @Flag(help: "Overwrite a key that is there.")
     var force = false
     @OptionGroup var passphrases: PassphraseOptions
@@ -38,11 +40,11 @@ struct AuthorityCommand: ParsableCommand {
 
     func run() throws {
         try CertCommand.telling { () throws(PKIError) in
-            let files = NamedFiles(name)
+            let files = try NamedFiles(new: name)
             let profile = try CertificateProfile(
                 commonName: commonName ?? files.name, organization: organization, role: .authority(pathLength: pathLength))
             let above = authority.isGiven ? try authority.load(passphrases.source) : nil
-            let key = try KeyFile(files.key, passphrases).prepare(keyType.kind, encrypt: encrypt, reuse: false, force: force)
+            let key = try KeyFile(files.key, passphrases).prepare(keyType.kind, encrypt: encrypt, reuse: reuseKey, force: force)
             Process.print("\(files.key)  the authority's private key (\(key.text)); keep it secret")
             if let above {
                 let request = try CertificateRequest.make(key: key, profile: profile)

@@ -52,7 +52,23 @@ struct NamedFiles {
         let ending = [".crt", ".csr", ".key", ".crl", ".pem"].first(where: text.hasSuffix)
         base = ending.map { String(text.dropLast($0.count)) } ?? text
     }
+
+    /// For what is to be made.
+    /// - Throws: where no file could have that name, or nobody would find it.
+    init(new text: String) throws(PKIError) {
+        self.init(text)
+        guard !base.isEmpty, !base.hasSuffix("/"), name != ".", name != ".." else { throw .noName(text) }
+    }
+
+    /// A file that is there: the one of this name, or the name's certificate or request.
+    static func find(_ text: String, _ other: KeyPath<NamedFiles, String>) -> String {
+        let named = NamedFiles(text)[keyPath: other]
+        return !Backup.exists(text) && Backup.exists(named) ? named : text
+    }
 }
+
+/// "1 certificate", "2 certificates".
+func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
 
 /// "server", "client" or "both".
 enum Purposes: String, ExpressibleByArgument, CaseIterable {

@@ -21,11 +21,15 @@ struct CheckCertificateCommand: ParsableCommand {
     var `for`: Purposes?
     @OptionGroup var passphrases: PassphraseOptions
 
+    func validate() throws {
+        if host?.isEmpty == true { throw ValidationError("--host is a host name or an address.") }
+    }
+
     func run() throws {
         var isGood = true
         try CertCommand.telling { () throws(PKIError) in
             let named = NamedFiles(certificate)
-            let file = Backup.exists(certificate) ? certificate : named.certificate
+            let file = NamedFiles.find(certificate, \.certificate)
             let keyFile = key ?? (Backup.exists(named.key) ? named.key : nil)
             let chain = try Certificate.readAll(file: file)
             let key = try keyFile.map { (path) throws(PKIError) in try PrivateKey(file: path, passphrase: passphrases.source) }

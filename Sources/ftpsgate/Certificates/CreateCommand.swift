@@ -51,8 +51,13 @@ struct CreateCommand: ParsableCommand {
 
     func run() throws {
         try CertCommand.telling { () throws(PKIError) in
-            let files = NamedFiles(name)
+            let files = try NamedFiles(new: name)
             let profile = try profile(files)
+            if `for` != .client, profile.dnsNames.isEmpty, profile.ipAddresses.isEmpty {
+                Process.complain(
+                    "ftpsgate: warning: the certificate has no DNS name and no address, and clients of today look at nothing else; add --dns or --ip."
+                )
+            }
             let signer = authority.isGiven ? try authority.load(passphrases.source) : nil
             let key = try KeyFile(files.key, passphrases).prepare(keyType.kind, encrypt: encrypt, reuse: reuseKey, force: force)
             let request = try CertificateRequest.make(key: key, profile: profile)
@@ -76,9 +81,12 @@ struct CreateCommand: ParsableCommand {
     private func profile(_ files: NamedFiles) throws(PKIError) -> CertificateProfile {
         let isServer = `for` != .client
         let isName = isServer && isHostName(files.name) && !dns.contains(files.name)
+        let isAddress = isServer && CertificateProfile.isAddress(files.name) && !ip.contains(files.name)
         return try CertificateProfile(
-            commonName: commonName ?? files.name, organization: organization, dnsNames: (isName ? [files.name] : []) + dns,
-            ipAddresses: ip, emails: email, uris: uri, role: signsClients ? .serverThatSigns : .member(`for`.set))
+            commonName: commonName ?? files.name, organization: organization,
+            dnsNames: (isName && !isAddress ? [files.name] : []) + dns,
+            ipAddresses: (isAddress ? [files.name] : []) + ip, emails: email, uris: uri,
+            role: signsClients ? .serverThatSigns : .member(`for`.set))
     }
 }
 

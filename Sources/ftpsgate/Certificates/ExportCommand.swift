@@ -32,7 +32,8 @@ struct ExportCommand: ParsableCommand {
             let files = NamedFiles(name)
             let (certificateFile, keyFile) = (cert ?? files.certificate, key ?? files.key)
             let path = out ?? "\(files.base).p12"
-            if Backup.exists(path), !force { throw .keyExists(file: path) }
+            if Backup.exists(path), !force { throw .fileExists(file: path) }
+            if PrivateKey.isReadableByEveryone(keyFile) { throw .readableKey(file: keyFile) }
             let chain = try Certificate.readAll(file: certificateFile)
             let own = Passphrases(file: keyPassphraseFile)
             let source: PassphraseSource = { (file) throws(PKIError) in
@@ -43,7 +44,8 @@ struct ExportCommand: ParsableCommand {
             guard chain[0].matches(key) else { throw .mismatch(certificateFile: certificateFile, keyFile: keyFile) }
             try KeyBundle(key: key, chain: chain).write(
                 to: path, name: files.name, passphrase: try passphrases.newPassphrase(for: path), legacy: legacy)
-            Process.print("\(path)  the key and \(chain.count) certificates of \(chain[0].subject); it is as secret as the key")
+            Process.print(
+                "\(path)  the key and \(counted(chain.count, "certificate")) of \(chain[0].subject); it is as secret as the key")
         }
     }
 }

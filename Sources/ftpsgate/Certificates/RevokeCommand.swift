@@ -23,12 +23,13 @@ struct RevokeCommand: ParsableCommand {
 
     func validate() throws {
         guard authority.isGiven else { throw ValidationError("Whose certificate is it? Name the authority with --authority.") }
+        try RevocationListCommand.judge(days)
     }
 
     func run() throws {
         try CertCommand.telling { () throws(PKIError) in
             let signer = try authority.load(passphrases.source)
-            let file = Backup.exists(certificate) ? certificate : NamedFiles(certificate).certificate
+            let file = NamedFiles.find(certificate, \.certificate)
             let certificate = try Certificate.readAll(file: file)[0]
             guard certificate.isSigned(by: signer.certificate) else {
                 throw .signedByAnother(file: file, authority: signer.certificateFile)
@@ -57,6 +58,10 @@ struct RevocationListCommand: ParsableCommand {
 
     func validate() throws {
         guard authority.isGiven else { throw ValidationError("Whose list? Name the authority with --authority.") }
+        try Self.judge(days)
+    }
+
+    static func judge(_ days: Int) throws {
         guard (1...3650).contains(days) else { throw ValidationError("--days is a number from 1 to 3650.") }
     }
 
@@ -71,7 +76,9 @@ struct RevocationListCommand: ParsableCommand {
         // Seconds grow from list to list, and need no file of their own.
         let list = try signer.revocationList(record.revocations, days: days, number: Clock.seconds)
         try list.write(to: path)
-        Process.print("\(path)  list of \(list.serials.count) revoked certificates, the next due on \(day(list.nextUpdate ?? 0))")
+        Process.print(
+            "\(path)  list of \(counted(list.serials.count, "revoked certificate")), the next due on \(day(list.nextUpdate ?? 0))"
+        )
     }
 }
 

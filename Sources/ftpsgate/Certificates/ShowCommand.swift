@@ -38,7 +38,8 @@ struct ShowCommand: ParsableCommand {
         case .bundle:
             let bundle = try KeyBundle(file: file, passphrase: passphrases.source)
             Process.print(
-                "\(file): a PKCS #12 bundle of a private key (\(bundle.key.text)) and \(bundle.chain.count) certificates")
+                "\(file): a PKCS #12 bundle of a private key (\(bundle.key.text)) and \(counted(bundle.chain.count, "certificate"))"
+            )
             for certificate in bundle.chain { Process.print(Self.text(about: certificate, file)) }
         case .other(let label): Process.print("\(file): \(label.lowercased()) (nothing that ftpsgate uses)")
         }
@@ -62,6 +63,7 @@ struct ShowCommand: ParsableCommand {
         lines.append("  key           \(details.key), signature \(details.signatureAlgorithm)")
         lines.append("  serial        \(details.serial)")
         lines.append("  SHA-256       \(certificate.sha256Fingerprint)")
+        lines.append("  key SHA-256   \(details.keyFingerprint)")
         lines.append("  SHA-1         \(details.sha1Fingerprint)")
         lines += Finding.about(certificate).map { "  \($0.severity == .wrong ? "wrong" : "warning"): \($0.text)" }
         return lines.joined(separator: "\n")
@@ -73,7 +75,7 @@ struct ShowCommand: ParsableCommand {
                 "anything"
             ]
         if details.isAuthority {
-            let limit = details.pathLength.map { ", at most \($0) authorities below" } ?? ""
+            let limit = details.pathLength.map { ", at most \($0) below" } ?? ""
             if details.purposes == nil { uses = [] }
             uses.append("authority\(limit)")
         }

@@ -32,9 +32,10 @@ struct SignCommand: ParsableCommand {
 
     func run() throws {
         try CertCommand.telling { () throws(PKIError) in
-            let request = try CertificateRequest(file: request)
+            let file = NamedFiles.find(self.request, \.request)
+            let request = try CertificateRequest(file: file)
             let purposes = self.for?.set ?? request.wishes.purposes
-            guard !purposes.isEmpty else { throw .noPurpose(file: self.request) }
+            guard !purposes.isEmpty else { throw .noPurpose(file: file) }
             let signed = try SignedCertificate(
                 request, by: try authority.load(passphrases.source), role: .member(purposes), days: days)
             try signed.write(to: out ?? NamedFiles(self.request).certificate)

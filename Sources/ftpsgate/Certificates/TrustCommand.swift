@@ -73,7 +73,9 @@ struct TrustCommand: ParsableCommand {
             try CertCommand.telling { () throws(PKIError) in
                 let gone = try database.list.remove(name)
                 guard !gone.isEmpty else { throw .notTrusted(name: name, path: database.list.path) }
-                for file in gone { Process.print("\(file)  removed") }
+                for certificate in gone {
+                    Process.print("\(certificate.file)  trusted no more: \(certificate.certificate.subject)")
+                }
             }
         }
     }
@@ -93,17 +95,30 @@ struct TrustCommand: ParsableCommand {
         var clientCrlCheck: RevocationCheck?
         @Option(help: ArgumentHelp("Authorities between the client's certificate and the trusted one, at most.", valueName: "n"))
         var clientCertDepth = ClientTrust.defaultDepth
+        @Option(help: ArgumentHelp("As --client-cert-allow of serve; repeatable.", valueName: "rule"))
+        var clientCertAllow: [String] = []
+        @Option(help: ArgumentHelp("As --client-cert-deny of serve; repeatable.", valueName: "rule"))
+        var clientCertDeny: [String] = []
         @OptionGroup var database: Database
+
+        func validate() throws {
+            for rule in clientCertAllow + clientCertDeny where CertificateRule(rule) == nil {
+                throw ValidationError("\"\(rule)\" is no rule; write \(Choices.certificateRule).")
+            }
+        }
 
         func run() throws {
             var rejection: CertificateRejection?
             try CertCommand.telling { () throws(PKIError) in
-                let chain = try Certificate.readAll(file: certificate)
+                let chain = try Certificate.readAll(file: NamedFiles.find(certificate, \.certificate))
+                if let clientCa, !Backup.exists(clientCa) { throw .missingFile(clientCa) }
                 let trust = try ClientTrust(
                     authorities: try ClientTrust.authorities(at: clientCa ?? database.list.path),
                     revocationLists: try clientCrl.map { (path) throws(PKIError) in try ClientTrust.revocationLists(at: path) }
                         ?? [],
-                    revocationCheck: clientCrlCheck ?? (clientCrl == nil ? .off : .soft), depth: clientCertDepth)
+                    revocationCheck: clientCrlCheck ?? (clientCrl == nil ? .off : .soft), depth: clientCertDepth,
+                    allowed: clientCertAllow.compactMap { CertificateRule($0) },
+                    denied: clientCertDeny.compactMap { CertificateRule($0) })
                 rejection = trust.judge(chain)
                 if let rejection {
                     Process.print("no, because of \(rejection.reason.rawValue): \(rejection).")
