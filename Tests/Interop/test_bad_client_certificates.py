@@ -31,7 +31,7 @@ BAD = {
 
 
 def openssl(folder, *arguments):
-    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=30)
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=60)
 
 
 def dated(folder, name, start, end, authority="ca"):
@@ -58,7 +58,7 @@ def folder(session_folder):
     folder.mkdir()
 
     def cert(*arguments):
-        subprocess.run([binary(), "cert", *arguments], cwd=folder, check=True, capture_output=True, timeout=30)
+        subprocess.run([binary(), "cert", *arguments], cwd=folder, check=True, capture_output=True, timeout=60)
 
     for name in ("ca", "other"):
         cert("authority", name)

@@ -234,16 +234,16 @@ def test_another_clients_good_certificate_opens_no_data_connection(backends, sta
         return tls_context(Identity(desk["my-authority.crt"], None), version, certificate=desk.identity(name))
 
     client = connect(gateway, context=context("joe"), login=(backend.user, backend.password))
-    for verb in ("RETR", "STOR"):
+    for command in (f"RETR {backend.path('secret.txt')}", f"STOR {backend.path('new.txt')}"):
         with Connection.dial(client.passive()) as data:
-            client.command(f"{verb} {backend.path('secret.txt')}", 125, 150)
+            client.command(command, 125, 150)
             with contextlib.suppress(ssl.SSLError, OSError, Truncated):
                 client.protect_data(data, context=context("ann"), resume=False)
                 assert data.read() in (b"", None)
         reply = client.reply()
         assert reply.code == 522 and "certificate" in reply.text, reply.text
     event = gateway.wait_for_event("transfer", code=522)
-    assert event["reason"] == "certificate_differs" and event["bytes"] == 0
+    assert event["reason"] == "data_certificate_differs" and event["bytes"] == 0
     # None at all is refused in the handshake.
     with Connection.dial(client.passive()) as data:
         client.command(f"RETR {backend.path('secret.txt')}", 125, 150)
