@@ -19,7 +19,11 @@ enum ListeningSockets {
     }
 
     static func open(_ listener: GatewayConfiguration.Listener) throws(StartError) -> Socket {
-        if let descriptor = listener.inherited { return Socket(owning: descriptor) }
+        if let descriptor = listener.inherited {
+            let socket = Socket(owning: descriptor)
+            socket.configureConnection()
+            return socket
+        }
         do throws(SystemError) {
             return try open(host: listener.host, port: listener.port)
         } catch {

@@ -47,20 +47,28 @@ final class Connector: ConnectAttempt {
         }
         let result = address.withSockaddr { Glibc.connect(descriptor, $0, $1) }
         guard result == 0 || errno == EINPROGRESS else { throw SystemError("connect") }
+        socket.configureConnection()
         self.socket = consume socket
-        watcher = Watcher(descriptor: descriptor, loop: loop, trigger: .level, [.write]) { [unowned self] _ in connected() }
+        // The edge that shows the connection; the transport goes on with the same event.
+        watcher = Watcher(descriptor: descriptor, loop: loop, trigger: .edge, [.read, .write]) { [unowned self] _ in
+            connected(to: address)
+        }
     }
 
-    private func connected() {
-        guard let socket = self.socket.take() else { return }
+    private func connected(to address: SocketAddress) {
+        guard let socket = self.socket.take(), let watcher else { return }
         var code: Int32 = 0
         var length = socklen_t(MemoryLayout<Int32>.size)
         getsockopt(socket.descriptor, SOL_SOCKET, SO_ERROR, &code, &length)
-        // The watcher goes before the descriptor gets its next one.
-        watcher = nil
-        guard code == 0 else { return finish(.failed(errno: code)) }
+        guard code == 0 else {
+            watcher.pause()
+            return finish(.failed(errno: code))
+        }
         do throws(SystemError) {
-            finish(.connected(try SocketTransport(socket, loop: loop)))
+            let peer = SocketAddress(ip: address.ip.unmapped, port: address.port, scope: address.scope)
+            let transport = try SocketTransport(socket, peer: peer, watcher: watcher, watchesWriting: true)
+            self.watcher = nil
+            finish(.connected(transport))
         } catch {
             finish(.failed(errno: error.code))
         }
@@ -76,6 +84,7 @@ final class Connector: ConnectAttempt {
     }
 
     private func tearDown() {
+        watcher?.pause()
         watcher = nil
         deadline?.cancel()
         socket = nil

@@ -31,7 +31,8 @@ public struct Socket: ~Copyable, Sendable {
         setsockopt(descriptor, level, name, &value, socklen_t(MemoryLayout<Int32>.size))
     }
 
-    /// What every connection gets: no delay of small segments, urgent data in line, keep-alive after 60 s.
+    /// What every connection gets: no delay of small segments, urgent data in line, keep-alive after 60 s. What a listening
+    /// socket has, the connections that it accepts have from it.
     public borrowing func configureConnection() {
         setOption(Int32(IPPROTO_TCP), TCP_NODELAY, 1)
         setOption(SOL_SOCKET, SO_OOBINLINE, 1)
@@ -45,6 +46,7 @@ public struct Socket: ~Copyable, Sendable {
     public static func listening(on address: SocketAddress, backlog: Int32 = 1024) throws(SystemError) -> Socket {
         let socket = try tcp(address.ip.family)
         socket.setOption(SOL_SOCKET, SO_REUSEADDR, 1)
+        socket.configureConnection()
         if address.ip.family == .v6 { socket.setOption(Int32(IPPROTO_IPV6), IPV6_V6ONLY, address.ip.isUnspecified ? 0 : 1) }
         let descriptor = socket.descriptor
         guard address.withSockaddr({ bind(descriptor, $0, $1) }) == 0 else { throw SystemError("cannot listen on \(address)") }

@@ -4,8 +4,9 @@ public import Wire
 
 /// A TCP connection on a loop.
 ///
-/// Readiness is remembered and not toggled: one edge-triggered event, added once, sets the flags; only EAGAIN clears them. So
-/// there is no epoll_ctl after the first, and no system call while a direction is known to be blocked.
+/// Readiness is remembered and not toggled: one edge-triggered event sets the flags; only EAGAIN clears them. Writability is
+/// watched from the first time that a send is not taken, since before that it would only tell what is known. So there is no
+/// epoll_ctl in a long transfer, and no system call while a direction is known to be blocked.
 public final class SocketTransport: Transport {
     public let localAddress: SocketAddress
     public let peerAddress: SocketAddress
@@ -13,19 +14,30 @@ public final class SocketTransport: Transport {
 
     private var descriptor: Int32
     private var watcher: Watcher?
+    private var watchesWriting: Bool
     private var isReadable = true
     private var isWritable = true
     private var hasFinished = false
 
-    /// Takes over a connected socket.
+    /// Takes over a socket that was accepted: from its listener it has what `configureConnection` sets.
     /// - Throws: when the connection is gone already.
-    public init(_ socket: consuming Socket, loop: EventLoop) throws(SystemError) {
-        guard let local = socket.localAddress(), let peer = socket.peerAddress() else { throw SystemError("getpeername") }
+    public convenience init(_ socket: consuming Socket, loop: EventLoop) throws(SystemError) {
+        guard let peer = socket.peerAddress() else { throw SystemError("getpeername") }
+        let watcher = Watcher(descriptor: socket.descriptor, loop: loop, trigger: .edge, [.read]) { _ in }
+        try self.init(socket, peer: peer, watcher: watcher, watchesWriting: false)
+    }
+
+    /// Takes over a connected and configured socket, and what watches its edges.
+    init(
+        _ socket: consuming Socket, peer: SocketAddress, watcher: Watcher, watchesWriting: Bool
+    ) throws(SystemError) {
+        guard let local = socket.localAddress() else { throw SystemError("getsockname") }
         localAddress = local
         peerAddress = peer
-        socket.configureConnection()
         descriptor = socket.take()
-        watcher = Watcher(descriptor: descriptor, loop: loop, trigger: .edge, [.read, .write]) { [unowned self] readiness in
+        self.watcher = watcher
+        self.watchesWriting = watchesWriting
+        watcher.onReady = { [unowned self] readiness in
             if readiness.contains(.read) { isReadable = true }
             if readiness.contains(.write) { isWritable = true }
             // The callback may drop the last reference to us.
@@ -67,12 +79,19 @@ public final class SocketTransport: Transport {
             if count >= 0 { return .bytes(count) }
             switch errno {
             case EINTR: continue
-            case EAGAIN:
-                isWritable = false
-                return .wouldBlock
+            case EAGAIN: return waitToWrite()
             case let code: return .failed(errno: code)
             }
         }
+    }
+
+    private func waitToWrite() -> IOResult {
+        isWritable = false
+        if !watchesWriting {
+            watchesWriting = true
+            watcher?.widen()
+        }
+        return .wouldBlock
     }
 
     public func receive(into pipe: KernelPipe, limit: Int) -> IOResult? {
@@ -108,9 +127,7 @@ public final class SocketTransport: Transport {
             }
             switch errno {
             case EINTR: continue
-            case EAGAIN:
-                isWritable = false
-                return .wouldBlock
+            case EAGAIN: return waitToWrite()
             case EINVAL: return nil
             case let code: return .failed(errno: code)
             }
@@ -128,6 +145,7 @@ public final class SocketTransport: Transport {
     public func close() {
         guard descriptor >= 0 else { return }
         onReady = nil
+        watcher?.pause()
         watcher = nil
         Glibc.close(descriptor)
         descriptor = -1

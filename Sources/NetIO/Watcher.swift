@@ -15,7 +15,7 @@ public final class Watcher {
 
     private var event: OpaquePointer?  // event *
     private let loop: EventLoop
-    private let onReady: (Readiness) -> Void
+    var onReady: (Readiness) -> Void
     private var isAwake = false
 
     public init(
@@ -24,13 +24,22 @@ public final class Watcher {
         self.loop = loop
         self.onReady = onReady
         let what = interest.rawValue | Int16(EV_PERSIST) | (trigger == .edge ? Int16(EV_ET) : 0)
-        event = event_new(
-            loop.base, descriptor, what,
-            { _, what, context in
-                let watcher = Unmanaged<Watcher>.fromOpaque(context!).takeUnretainedValue()
-                watcher.onReady(Readiness(rawValue: what))
-            }, Unmanaged.passUnretained(self).toOpaque())
+        event = event_new(loop.base, descriptor, what, Self.callback, Unmanaged.passUnretained(self).toOpaque())
         resume()
+    }
+
+    /// Watches an edge for reading and writing from here on; readiness of before shows as an edge.
+    func widen() {
+        event_del(event)
+        event_assign(
+            event, loop.base, event_get_fd(event), Int16(EV_READ | EV_WRITE | EV_PERSIST | EV_ET), Self.callback,
+            Unmanaged.passUnretained(self).toOpaque())
+        resume()
+    }
+
+    private static let callback: event_callback_fn = { _, what, context in
+        let watcher = Unmanaged<Watcher>.fromOpaque(context!).takeUnretainedValue()
+        watcher.onReady(Readiness(rawValue: what))
     }
 
     deinit { event_free(event) }
@@ -46,6 +55,8 @@ public final class Watcher {
         }
     }
 
+    /// To be called before the descriptor is closed, if it is: the next connection may get the same number, while something
+    /// still holds on to this watcher.
     public func pause() { event_del(event) }
 
     public func resume() {

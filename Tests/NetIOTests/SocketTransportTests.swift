@@ -158,6 +158,52 @@ struct SocketTransportTests {
         #expect(transport.sendBytes([1]) == .failed(errno: EBADF))
     }
 
+    /// The kernel gives the lowest number that is free, so what is opened next has the closed one's.
+    @Test func aConnectionWithTheNumberOfOneThatWasClosedIsHeard() throws {
+        let loop = try EventLoop()
+        let listening = try Socket.listening(on: SocketAddress(ip: loopback, port: 0))
+        let (first, firstPeer) = try transportPair(loop)
+        let secondPeer = RawSocket.connected(to: address(of: listening))
+        var second: SocketTransport?
+        var seen: [UInt8] = []
+        first.onReady = {
+            first.close()
+            while second == nil {
+                guard let socket = try? Socket.accept(from: listening.descriptor) else { continue }
+                second = try? SocketTransport(socket, loop: loop)
+            }
+            _ = second?.receiveAll()
+            second?.onReady = { seen += second?.receiveAll().0 ?? [] }
+        }
+        firstPeer.send([1])
+        #expect(loop.run(until: { second != nil }))
+        secondPeer.send([2])
+        #expect(loop.run(until: { seen == [2] }))
+        second?.close()
+    }
+
+    @Test func acceptedConnectionsHaveTheirListenersOptions() throws {
+        let listening = try Socket.listening(on: SocketAddress(ip: loopback, port: 0))
+        let peer = RawSocket.connected(to: address(of: listening))
+        while true {
+            guard let accepted = try Socket.accept(from: listening.descriptor) else { continue }
+            func option(_ level: Int32, _ name: Int32) -> Int32 {
+                var value: Int32 = -1
+                var length = socklen_t(MemoryLayout<Int32>.size)
+                getsockopt(accepted.descriptor, level, name, &value, &length)
+                return value
+            }
+            #expect(option(Int32(IPPROTO_TCP), TCP_NODELAY) == 1)
+            #expect(option(SOL_SOCKET, SO_OOBINLINE) == 1)
+            #expect(option(SOL_SOCKET, SO_KEEPALIVE) == 1)
+            #expect(option(Int32(IPPROTO_TCP), TCP_KEEPIDLE) == 60)
+            #expect(option(Int32(IPPROTO_TCP), TCP_KEEPINTVL) == 10)
+            #expect(option(Int32(IPPROTO_TCP), TCP_KEEPCNT) == 6)
+            break
+        }
+        withExtendedLifetime(peer) {}
+    }
+
     @Test func urgentDataComesInLine() throws {
         let loop = try EventLoop()
         let (transport, peer) = try transportPair(loop)
