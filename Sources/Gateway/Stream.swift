@@ -69,6 +69,8 @@ final class Stream: RecordTransport {
     func handshake() -> TLSConnection.Step {
         guard let tls else { return .done }
         beginReceiving(limit: Staging.recordSize + 512, receives: 64)
+        // OpenSSL has nothing to say before the peer has.
+        if stash.isEmpty, receive() == .wouldBlock { return .wantsRead }
         defer { endOperation() }
         let step = tls.handshake()
         // More may be here: no readiness will tell of what was there before.
@@ -107,7 +109,10 @@ final class Stream: RecordTransport {
         var total = 0
         while buffer.count - total >= Staging.recordSize {
             switch tls.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[total...])) {
-            case .bytes(let count): total += count
+            case .bytes(let count):
+                total += count
+                // Nothing is left of what came; the rest of a record is never in OpenSSL's hands.
+                if staged.isEmpty, stash.isEmpty, !tls.hasBufferedPlaintext { return .bytes(total) }
             case .wantsRead, .wantsWrite:
                 if total > 0 { return .bytes(total) }
                 if isReceiveBlocked { return .wouldBlock }
