@@ -1,46 +1,40 @@
 /// What strangers say, made harmless: no new line, no terminal sequence, no text that runs backwards.
 enum Escaping {
     /// As it is where it is one plain word; else in quotes.
-    static func text(_ value: String) -> String {
-        let isPlain =
-            !value.isEmpty
-            && value.unicodeScalars.allSatisfy { $0.value > 32 && $0.value < 127 && !"\"\\=".unicodeScalars.contains($0) }
-        guard !isPlain else { return value }
-        return value.unicodeScalars.reduce(into: "\"") { quoted, scalar in
-            switch scalar {
-            case "\"": quoted += "\\\""
-            case "\\": quoted += "\\\\"
-            case "\n": quoted += "\\n"
-            case "\r": quoted += "\\r"
-            case "\t": quoted += "\\t"
-            default:
-                if isHarmful(scalar) {
-                    quoted += "\\u{\(String(scalar.value, radix: 16))}"
-                } else {
-                    quoted.unicodeScalars.append(scalar)
-                }
-            }
-        } + "\""
+    static func appendText(_ value: String, to line: inout String) {
+        let isPlain = !value.isEmpty && value.utf8.allSatisfy { (33...126).contains($0) && $0 != 34 && $0 != 92 && $0 != 61 }
+        guard !isPlain else {
+            line += value
+            return
+        }
+        appendQuoted(value, to: &line) { "\\u{\(String($0.value, radix: 16))}" }
     }
 
     /// With its quotes (RFC 8259 section 7).
-    static func json(_ value: String) -> String {
-        value.unicodeScalars.reduce(into: "\"") { quoted, scalar in
+    static func appendJSON(_ value: String, to line: inout String) {
+        appendQuoted(value, to: &line) { scalar in
+            let digits = String(scalar.value, radix: 16)
+            return "\\u" + String(repeating: "0", count: max(0, 4 - digits.count)) + digits
+        }
+    }
+
+    private static func appendQuoted(_ value: String, to line: inout String, code: (Unicode.Scalar) -> String) {
+        line += "\""
+        defer { line += "\"" }
+        guard !value.utf8.allSatisfy({ (32...126).contains($0) && $0 != 34 && $0 != 92 }) else {
+            line += value
+            return
+        }
+        for scalar in value.unicodeScalars {
             switch scalar {
-            case "\"": quoted += "\\\""
-            case "\\": quoted += "\\\\"
-            case "\n": quoted += "\\n"
-            case "\r": quoted += "\\r"
-            case "\t": quoted += "\\t"
-            default:
-                if isHarmful(scalar) {
-                    let digits = String(scalar.value, radix: 16)
-                    quoted += "\\u" + String(repeating: "0", count: max(0, 4 - digits.count)) + digits
-                } else {
-                    quoted.unicodeScalars.append(scalar)
-                }
+            case "\"": line += "\\\""
+            case "\\": line += "\\\\"
+            case "\n": line += "\\n"
+            case "\r": line += "\\r"
+            case "\t": line += "\\t"
+            default: isHarmful(scalar) ? line += code(scalar) : line.unicodeScalars.append(scalar)
             }
-        } + "\""
+        }
     }
 
     /// C0 and C1 controls, DEL, line separators, and marks that turn the direction of writing. All lie within 16 bits.

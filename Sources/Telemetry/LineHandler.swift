@@ -13,76 +13,115 @@ struct LineHandler: LogHandler {
         set { metadata[key] = newValue }
     }
 
+    /// An event's fields in their order, on their way through swift-log.
+    struct Ordered: CustomStringConvertible, Sendable {
+        let fields: EventLog.Fields
+
+        /// For handlers that are not ours.
+        var description: String { fields.map { "\($0.key)=\($0.value.map { "\($0)" } ?? "")" }.joined(separator: " ") }
+    }
+
+    /// Under which the fields of our own events come; other libraries' metadata has names.
+    static let fieldsKey = ""
+
     func log(event: LogEvent) {
-        let fields = metadata.merging(event.metadata ?? [:]) { $1 }.sorted { $0.key < $1.key }.map {
-            (Self.name($0.key), $0.value)
+        var others = metadata.merging(event.metadata ?? [:]) { $1 }
+        var fields: EventLog.Fields = [:]
+        if case .stringConvertible(let ours as Ordered)? = others.removeValue(forKey: Self.fieldsKey) { fields = ours.fields }
+        var line = ""
+        line.reserveCapacity(Self.usualLength)
+        switch format {
+        case .text:
+            Timestamp.append(to: &line)
+            line += " "
+            line += event.level.rawValue
+            line += " "
+            Escaping.appendText(event.message.description, to: &line)
+        case .json:
+            line += #"{"time":""#
+            Timestamp.append(to: &line)
+            line += #"","level":""#
+            line += event.level.rawValue
+            line += #"","event":"#
+            Escaping.appendJSON(event.message.description, to: &line)
         }
-        let line =
-            switch format {
-            case .text: text(event, fields)
-            case .json: json(event, fields)
+        for (name, value) in fields { if let value { append(name, value, to: &line) } }
+        for (name, value) in others.sorted(by: { $0.key < $1.key }) { append(name, .string("\(value)"), to: &line) }
+        line += format == .json ? "}\n" : "\n"
+        write(line)
+    }
+
+    private func append(_ name: String, _ value: EventLog.Field, to line: inout String) {
+        switch format {
+        case .text:
+            line += " "
+            line += name
+            line += "="
+            switch value {
+            case .string(let text): Escaping.appendText(text, to: &line)
+            case .integer(let number): line += String(number)
             }
-        write(line + "\n")
+        case .json:
+            line += ","
+            Escaping.appendJSON(name, to: &line)
+            line += ":"
+            switch value {
+            case .string(let text): Escaping.appendJSON(text, to: &line)
+            case .integer(let number): line += String(number)
+            }
+        }
     }
 
-    private func text(_ event: LogEvent, _ fields: [(String, Logger.MetadataValue)]) -> String {
-        let head = "\(Timestamp.now()) \(event.level.rawValue) \(Escaping.text("\(event.message)"))"
-        return fields.reduce(into: head) { $0 += " \($1.0)=\(Escaping.text("\($1.1)"))" }
-    }
-
-    private func json(_ event: LogEvent, _ fields: [(String, Logger.MetadataValue)]) -> String {
-        let head =
-            #"{"time":"\#(Timestamp.now())","level":"\#(event.level.rawValue)","event":\#(Escaping.json("\(event.message)"))"#
-        return fields.reduce(into: head) { line, field in
-            let value =
-                if case .stringConvertible(let number) = field.1, number is Int { "\(number)" } else {
-                    Escaping.json("\(field.1)")
-                }
-            line += ",\(Escaping.json(field.0)):\(value)"
-        } + "}"
-    }
+    private static let usualLength = 256
 
     /// Whole lines: two threads' lines never mix, as long as one write takes them.
     @Sendable static func toStandardError(_ line: String) {
-        var rest = Array(line.utf8)[...]
-        while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Glibc.write(2, $0.baseAddress, $0.count) }
-            if count > 0 {
-                rest = rest.dropFirst(count)
-            } else if errno != EINTR {
-                return
+        var line = line
+        line.withUTF8 { bytes in
+            var rest = UnsafeRawBufferPointer(bytes)
+            while !rest.isEmpty {
+                let count = Glibc.write(2, rest.baseAddress, rest.count)
+                if count > 0 {
+                    rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+                } else if errno != EINTR {
+                    return
+                }
             }
         }
-    }
-
-    // MARK: - The order of fields
-
-    /// A key that sorts by its place.
-    static func placed(_ key: String, at index: Int) -> String { "\(index < 10 ? "0" : "")\(index)\u{1}\(key)" }
-
-    private static func name(_ placed: String) -> String {
-        placed.firstIndex(of: "\u{1}").map { String(placed[placed.index(after: $0)...]) } ?? placed
     }
 }
 
 /// Now, in UTC, as RFC 3339 writes it.
 enum Timestamp {
-    static func now() -> String {
+    static func append(to line: inout String) {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
-        return text(seconds: time.tv_sec, milliseconds: time.tv_nsec / 1_000_000)
+        line += text(seconds: time.tv_sec, milliseconds: time.tv_nsec / 1_000_000)
     }
 
     static func text(seconds: Int, milliseconds: Int) -> String {
         var seconds = seconds
         var parts = tm()
         gmtime_r(&seconds, &parts)
-        func digits(_ number: Int, _ count: Int) -> String {
-            let text = String(number)
-            return String(repeating: "0", count: max(0, count - text.count)) + text
+        return String(unsafeUninitializedCapacity: 24) { bytes in
+            var count = 0
+            func add(_ number: Int, digits: Int, then separator: Unicode.Scalar) {
+                var rest = number
+                for place in stride(from: count + digits - 1, through: count, by: -1) {
+                    bytes[place] = UInt8(truncatingIfNeeded: 48 + rest % 10)
+                    rest /= 10
+                }
+                bytes[count + digits] = UInt8(truncatingIfNeeded: separator.value)
+                count += digits + 1
+            }
+            add(Int(parts.tm_year) + 1900, digits: 4, then: "-")
+            add(Int(parts.tm_mon) + 1, digits: 2, then: "-")
+            add(Int(parts.tm_mday), digits: 2, then: "T")
+            add(Int(parts.tm_hour), digits: 2, then: ":")
+            add(Int(parts.tm_min), digits: 2, then: ":")
+            add(Int(parts.tm_sec), digits: 2, then: ".")
+            add(milliseconds, digits: 3, then: "Z")
+            return count
         }
-        let day = "\(parts.tm_year + 1900)-\(digits(Int(parts.tm_mon) + 1, 2))-\(digits(Int(parts.tm_mday), 2))"
-        let clock = "\(digits(Int(parts.tm_hour), 2)):\(digits(Int(parts.tm_min), 2)):\(digits(Int(parts.tm_sec), 2))"
-        return "\(day)T\(clock).\(digits(milliseconds, 3))Z"
     }
 }
