@@ -9,7 +9,7 @@ extension SocketAddress {
             var address = sockaddr_in()
             address.sin_family = sa_family_t(AF_INET)
             address.sin_port = port.bigEndian
-            withUnsafeMutableBytes(of: &address.sin_addr) { $0.copyBytes(from: ip.octets) }
+            address.sin_addr.s_addr = UInt32(truncatingIfNeeded: ip.low).bigEndian
             return withUnsafePointer(to: &address) {
                 $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
             }
@@ -18,7 +18,10 @@ extension SocketAddress {
             address.sin6_family = sa_family_t(AF_INET6)
             address.sin6_port = port.bigEndian
             address.sin6_scope_id = scope
-            withUnsafeMutableBytes(of: &address.sin6_addr) { $0.copyBytes(from: ip.octets) }
+            withUnsafeMutableBytes(of: &address.sin6_addr) {
+                $0.storeBytes(of: ip.high.bigEndian, as: UInt64.self)
+                $0.storeBytes(of: ip.low.bigEndian, toByteOffset: 8, as: UInt64.self)
+            }
             return withUnsafePointer(to: &address) {
                 $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(MemoryLayout<sockaddr_in6>.size)) }
             }
@@ -30,22 +33,16 @@ extension SocketAddress {
         var storage = storage
         switch Int32(storage.ss_family) {
         case AF_INET:
-            let (octets, port) = withUnsafeBytes(of: &storage) { raw in
-                let address = raw.loadUnaligned(as: sockaddr_in.self)
-                return (withUnsafeBytes(of: address.sin_addr) { Array($0) }, UInt16(bigEndian: address.sin_port))
-            }
-            guard let ip = IPAddress(octets: octets) else { return nil }
-            self.init(ip: ip, port: port)
+            let address = withUnsafeBytes(of: &storage) { $0.loadUnaligned(as: sockaddr_in.self) }
+            self.init(ip: IPAddress(v4: UInt32(bigEndian: address.sin_addr.s_addr)), port: UInt16(bigEndian: address.sin_port))
         case AF_INET6:
-            let (octets, port, scope) = withUnsafeBytes(of: &storage) { raw in
-                let address = raw.loadUnaligned(as: sockaddr_in6.self)
-                return (
-                    withUnsafeBytes(of: address.sin6_addr) { Array($0) }, UInt16(bigEndian: address.sin6_port),
-                    address.sin6_scope_id
-                )
+            let address = withUnsafeBytes(of: &storage) { $0.loadUnaligned(as: sockaddr_in6.self) }
+            let (high, low) = withUnsafeBytes(of: address.sin6_addr) {
+                ($0.loadUnaligned(as: UInt64.self), $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
             }
-            guard let ip = IPAddress(octets: octets) else { return nil }
-            self.init(ip: ip.unmapped, port: port, scope: scope)
+            self.init(
+                ip: IPAddress(v6: UInt64(bigEndian: high), UInt64(bigEndian: low)).unmapped,
+                port: UInt16(bigEndian: address.sin6_port), scope: address.sin6_scope_id)
         default:
             return nil
         }

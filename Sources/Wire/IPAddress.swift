@@ -2,17 +2,37 @@
 public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
     public enum Family: Hashable, Sendable { case v4, v6 }
 
-    /// In network order: 4 or 16 bytes.
-    public let octets: [UInt8]
+    public let family: Family
+    /// The address as a number of 128 bits, which takes no memory of its own: every connection has two. An IPv4 address stands
+    /// in the last 32.
+    public let high: UInt64
+    public let low: UInt64
 
-    public var family: Family { octets.count == 4 ? .v4 : .v6 }
+    public init(_ a: UInt8, _ b: UInt8, _ c: UInt8, _ d: UInt8) {
+        self.init(v4: UInt32(a) << 24 | UInt32(b) << 16 | UInt32(c) << 8 | UInt32(d))
+    }
 
-    public init(_ a: UInt8, _ b: UInt8, _ c: UInt8, _ d: UInt8) { octets = [a, b, c, d] }
+    /// - Parameter bits: most significant first, as the address is written.
+    public init(v4 bits: UInt32) { (family, high, low) = (.v4, 0, UInt64(bits)) }
+
+    public init(v6 high: UInt64, _ low: UInt64) { (family, self.high, self.low) = (.v6, high, low) }
 
     /// - Returns: nil unless there are 4 or 16.
     public init?(octets: [UInt8]) {
-        guard octets.count == 4 || octets.count == 16 else { return nil }
-        self.octets = octets
+        func number(_ bytes: ArraySlice<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
+        switch octets.count {
+        case 4: (family, high, low) = (.v4, 0, number(octets[...]))
+        case 16: (family, high, low) = (.v6, number(octets[..<8]), number(octets[8...]))
+        default: return nil
+        }
+    }
+
+    /// In network order: 4 or 16 bytes.
+    public var octets: [UInt8] {
+        func bytes(_ number: UInt64, _ count: Int) -> [UInt8] {
+            (0..<count).map { UInt8(truncatingIfNeeded: number >> (8 * (count - 1 - $0))) }
+        }
+        return family == .v4 ? bytes(low, 4) : bytes(high, 8) + bytes(low, 8)
     }
 
     /// Reads dotted quads without leading zeros, and RFC 4291's texts for IPv6 with or without a dotted tail. No brackets, no
@@ -22,41 +42,37 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
         guard let octets = bytes.contains(UInt8(ascii: ":")) ? Self.parseV6(bytes[...]) : Self.parseV4(bytes[...]) else {
             return nil
         }
-        self.octets = octets
+        self.init(octets: octets)
     }
 
     public static let anyV4 = IPAddress(0, 0, 0, 0)
-    public static let anyV6 = IPAddress(octets: [UInt8](repeating: 0, count: 16))!
+    public static let anyV6 = IPAddress(v6: 0, 0)
 
     /// The IPv4 address inside `::ffff:a.b.c.d`; any other address as it is.
     public var unmapped: IPAddress {
-        guard family == .v6, octets[..<10].allSatisfy({ $0 == 0 }), octets[10] == 255, octets[11] == 255 else { return self }
-        return IPAddress(octets[12], octets[13], octets[14], octets[15])
+        guard family == .v6, high == 0, low >> 32 == 0xffff else { return self }
+        return IPAddress(v4: UInt32(truncatingIfNeeded: low))
     }
 
-    public var isUnspecified: Bool { octets.allSatisfy { $0 == 0 } }
+    public var isUnspecified: Bool { high == 0 && low == 0 }
 
-    public var isLoopback: Bool {
-        family == .v4 ? octets[0] == 127 : octets[..<15].allSatisfy { $0 == 0 } && octets[15] == 1
-    }
+    public var isLoopback: Bool { family == .v4 ? low >> 24 == 127 : high == 0 && low == 1 }
 
-    public var isLinkLocal: Bool {
-        family == .v4 ? octets[0] == 169 && octets[1] == 254 : octets[0] == 0xfe && octets[1] & 0xc0 == 0x80
-    }
+    public var isLinkLocal: Bool { family == .v4 ? low >> 16 == 0xa9fe : high >> 54 == 0xfe80 >> 6 }
 
-    public var isMulticast: Bool { family == .v4 ? octets[0] & 0xf0 == 0xe0 : octets[0] == 0xff }
+    public var isMulticast: Bool { family == .v4 ? low >> 28 == 0xe : high >> 56 == 0xff }
 
     /// RFC 1918 and RFC 4193: not reachable from the Internet.
     public var isPrivate: Bool {
-        guard family == .v4 else { return octets[0] & 0xfe == 0xfc }
-        return octets[0] == 10 || (octets[0] == 172 && octets[1] & 0xf0 == 16) || (octets[0] == 192 && octets[1] == 168)
+        guard family == .v4 else { return high >> 57 == 0xfc >> 1 }
+        return low >> 24 == 10 || low >> 20 == 0xac1 || low >> 16 == 0xc0a8
     }
 
     /// As RFC 5952 writes it.
     public var description: String {
-        guard family == .v6 else { return octets.map { String($0) }.joined(separator: ".") }
+        guard family == .v6 else { return "\(low >> 24).\(low >> 16 & 255).\(low >> 8 & 255).\(low & 255)" }
         if unmapped != self { return "::ffff:\(unmapped)" }
-        let groups = stride(from: 0, to: 16, by: 2).map { Int(octets[$0]) << 8 | Int(octets[$0 + 1]) }
+        let groups = [high, low].flatMap { half in [48, 32, 16, 0].map { Int(half >> $0 & 0xffff) } }
         let zeros = Self.longestRunOfZeros(groups)
         let head = groups[..<zeros.lowerBound].map { String($0, radix: 16) }.joined(separator: ":")
         let tail = groups[zeros.upperBound...].map { String($0, radix: 16) }.joined(separator: ":")
