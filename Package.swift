@@ -68,7 +68,7 @@ let package = Package(
         .testTarget(
             name: "FTPSessionTests", dependencies: ["FTPSession", "FTPProtocol", "Wire"],
             exclude: ["Transcripts", "Transitions.txt"], swiftSettings: house),
-        .testTarget(name: "NetIOTests", dependencies: ["NetIO", "Wire"], swiftSettings: house),
+        .testTarget(name: "NetIOTests", dependencies: ["NetIO", "CLinux", "Wire"], swiftSettings: house),
         .testTarget(name: "PKITests", dependencies: ["PKI", "TestSupport"], swiftSettings: house),
         .testTarget(name: "TLSTests", dependencies: ["TLS", "PKI", "COpenSSL", "TestSupport", "Wire"], swiftSettings: house),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "System", "Wire"], swiftSettings: house),

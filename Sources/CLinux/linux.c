@@ -5,6 +5,9 @@
 #include <link.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
@@ -23,6 +26,60 @@ int ftpsgate_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
 void ftpsgate_trim_memory(void) { malloc_trim(0); }
 
 void ftpsgate_no_new_privileges(void) { prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); }
+
+enum { apart_size = 16, apart_room = 16 << 20 };  // a million blocks; address space, until they are used
+
+static pthread_mutex_t apart_lock = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic(char *) apart_pages;
+static size_t apart_used;
+static void *apart_free_list;
+
+static int is_apart(const void *block) {
+    char *pages = apart_pages;
+    return pages && (uintptr_t)block - (uintptr_t)pages < apart_room;
+}
+
+void *ftpsgate_apart_malloc(size_t size) {
+    void *block = NULL;
+    if (size > apart_size) return malloc(size);
+    pthread_mutex_lock(&apart_lock);
+    if (!apart_pages) {
+        void *pages = mmap(NULL, apart_room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (pages != MAP_FAILED) apart_pages = pages;
+    }
+    if (apart_free_list) {
+        block = apart_free_list;
+        apart_free_list = *(void **)block;
+    } else if (apart_pages && apart_used < apart_room) {
+        block = apart_pages + apart_used;
+        apart_used += apart_size;
+    }
+    pthread_mutex_unlock(&apart_lock);
+    return block ? block : malloc(size);
+}
+
+void ftpsgate_apart_free(void *block) {
+    if (!is_apart(block)) {
+        free(block);
+        return;
+    }
+    pthread_mutex_lock(&apart_lock);
+    *(void **)block = apart_free_list;
+    apart_free_list = block;
+    pthread_mutex_unlock(&apart_lock);
+}
+
+void *ftpsgate_apart_realloc(void *block, size_t size) {
+    if (!block) return ftpsgate_apart_malloc(size);
+    if (!is_apart(block)) return realloc(block, size);
+    if (size <= apart_size) return block;
+    void *larger = malloc(size);
+    if (larger) {
+        memcpy(larger, block, apart_size);
+        ftpsgate_apart_free(block);
+    }
+    return larger;
+}
 
 // What cannot be written to is as it is in the file; relocated constants lie in writable segments.
 static int release_code_of(struct dl_phdr_info *object, size_t size, void *unused) {

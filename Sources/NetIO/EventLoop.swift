@@ -1,4 +1,5 @@
 import CLibevent
+import CLinux
 import Glibc
 
 /// One thread's loop: readiness, timers, and what is to happen later.
@@ -11,11 +12,17 @@ public final class EventLoop: Scheduler {
     /// Work that moves much, first come first.
     private var bulk: [() -> Void] = []
     private var isStopped = false
+    public private(set) var isBulkShared = false
 
     /// What bulk work has of a turn, at least; more where the rest of the turn took longer.
     private static let bulkShare: Duration = .microseconds(500)
 
+    /// Before libevent's first block.
+    private static let allocator: Void = event_set_mem_functions(
+        ftpsgate_apart_malloc, ftpsgate_apart_realloc, ftpsgate_apart_free)
+
     public init() throws(SystemError) {
+        _ = Self.allocator
         let config = event_config_new()
         defer { event_config_free(config) }
         event_config_set_flag(config, Int32(EVENT_BASE_FLAG_NOLOCK.rawValue))
@@ -48,6 +55,7 @@ public final class EventLoop: Scheduler {
 
     private func runBulk(until deadline: Duration) {
         var done = 0
+        isBulkShared = bulk.count > 1
         while done < bulk.count, !isStopped {
             let job = bulk[done]
             done += 1

@@ -1,6 +1,8 @@
 // What Swift's Glibc module leaves out, since it is compiled without _GNU_SOURCE.
 #pragma once
 
+#include <stddef.h>
+
 struct sockaddr;
 
 /// A TCP socket of a domain (AF_INET, AF_INET6), non-blocking, close-on-exec. The types' names are enumerators that a clean
@@ -21,6 +23,11 @@ int ftpsgate_pipe(int ends[2]);
 long ftpsgate_splice(int from, int to, unsigned long count);
 /// Gives free memory back to the kernel (malloc_trim(3)).
 void ftpsgate_trim_memory(void);
+/// An allocator whose smallest blocks lie in pages of their own: for a library that keeps one such block for every descriptor number that it has
+/// ever seen, and would keep a page of other memory with each of them. May be used by several threads at once.
+void *ftpsgate_apart_malloc(size_t size);
+void *ftpsgate_apart_realloc(void *block, size_t size);
+void ftpsgate_apart_free(void *block);
 /// Unmaps the code and constants of the program and its libraries (madvise(2), MADV_DONTNEED): each page that runs again is mapped again.
 void ftpsgate_release_code(void);
 /// Sets PR_SET_NO_NEW_PRIVS (prctl(2)) for the process's threads to come.
