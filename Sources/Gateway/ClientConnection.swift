@@ -280,6 +280,7 @@ final class ClientConnection {
 
     private func connectBackend() {
         dialling = surroundings.backend.dial { [unowned self] result in
+            dialling = nil
             switch result {
             case .success(let transport):
                 transport.onReady = { [unowned self] in run() }
