@@ -58,7 +58,7 @@ class Backend:
 
 
 def start(name, folder, host="127.0.0.1"):
-    """Starts the server of that name: vsftpd, pyftpdlib, proftpd, pureftpd, inetutils or aioftp."""
+    """Starts the server of that name: vsftpd, pyftpdlib, proftpd, pureftpd, inetutils, aioftp or tcllib."""
     folder = Path(folder)
     root = folder / "root"
     (root / "files").mkdir(parents=True)
@@ -140,9 +140,7 @@ def _vsftpd(folder, root, host):
     configuration.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     process = Process("vsftpd", [_program("vsftpd", "usr/sbin/vsftpd"), configuration], folder)
     process.wait_for_port(host, port)
-    return Backend(
-        "vsftpd", host, port, "anonymous", PASSWORD, root, process, {"ABOR"}, prefix="" if IS_ROOT else str(root)
-    )
+    return Backend("vsftpd", host, port, "anonymous", PASSWORD, root, process, {"ABOR"}, prefix="" if IS_ROOT else str(root))
 
 
 def _proftpd(folder, root, host):
@@ -237,6 +235,15 @@ def _aioftp(folder, root, host):
     return Backend("aioftp", host, int(words[1]), "user", PASSWORD, root, process, {"MLSD"})
 
 
+def _tcllib(folder, root, host):
+    """Knows neither EPSV nor FEAT nor any other command that is younger than it; it locks nobody in."""
+    script = Path(__file__).with_name("tcllib_server.tcl")
+    process = Process("tcllib", ["tclsh", script, host, "user", PASSWORD], folder, stdout=subprocess.PIPE)
+    words = process.stdout.readline().split()
+    assert words[:1] == [b"ready"], process.log
+    return Backend("tcllib", host, int(words[1]), "user", PASSWORD, root, process, prefix=str(root))
+
+
 def _account_id():
     return 1 if IS_ROOT else os.geteuid()
 
@@ -253,4 +260,5 @@ _STARTERS = {
     "pureftpd": _pureftpd,
     "inetutils": _inetutils,
     "aioftp": _aioftp,
+    "tcllib": _tcllib,
 }

@@ -1,7 +1,7 @@
 """What every interop test can ask for.
 
     identity                 a certificate for the gateway, which clients trust
-    start_backend(name)      a real server of the test's own: vsftpd, pyftpdlib, proftpd, pureftpd, inetutils
+    start_backend(name)      a real server of the test's own: vsftpd, pyftpdlib, proftpd, pureftpd, inetutils, aioftp, tcllib
     backends(name, host)     one shared by the tests of a process: for tests that only need some server
     scripted(...)            a backend that plays any peer (scripted_backend.py)
     start_gateway(backend, *flags)   a gateway of the test's own

@@ -5,7 +5,7 @@ import library_clients
 import pytest
 from clients import Route, round_trip, some_bytes
 
-SERVERS = ["vsftpd", "pyftpdlib", "proftpd", "pureftpd", "inetutils"]
+SERVERS = ["vsftpd", "pyftpdlib", "proftpd", "pureftpd", "inetutils", "tcllib"]
 
 
 # aioftp cannot read the listings of inetutils, with or without a gateway.
@@ -31,6 +31,16 @@ def test_implicit_and_pasv(client, mode, setup, backends, gateways):
 def test_active(client, backends, gateways):
     backend = backends("pyftpdlib")
     round_trip(client, Route(gateways(backend), backend, setup="PORT"))
+
+
+@pytest.mark.parametrize("setup", ["PASV", "EPSV", "PORT"])
+@pytest.mark.parametrize("client", clients.ALL, ids=lambda client: client.name)
+def test_a_server_of_another_age(client, setup, backends, gateways):
+    """Tcl's, in a language of its own: no EPSV, no FEAT, no PBSZ, "500 Unknown command" to all that is new."""
+    backend = backends("tcllib")
+    route = Route(gateways(backend), backend, setup=setup)
+    if client.can(route):
+        round_trip(client, route)
 
 
 @pytest.mark.parametrize("client", [*clients.ALL, *library_clients.ALL], ids=lambda client: client.name)
