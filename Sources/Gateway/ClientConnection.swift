@@ -14,7 +14,7 @@ final class ClientConnection {
         case clear
         case handshaking
         case secured
-        /// Our close_notify is out (CCC), the client's is awaited.
+        /// CCC has been answered: the client's close_notify is awaited, and ours goes out with it or a moment later.
         case endingTLS
         case over
     }
@@ -30,6 +30,7 @@ final class ClientConnection {
     private var data: DataChannel?
     private var isDataPrivate = false
     private lazy var clocks = Clocks(surroundings.scheduler) { [unowned self] in post(.timerFired($0)) }
+    private lazy var closeNotifyTimer = surroundings.scheduler.makeTimer { [unowned self] in endTLS() }
     private var events: [Event] = []
     private var isRunning = false
     private var phase = Phase.clear
@@ -43,6 +44,8 @@ final class ClientConnection {
     private let journal: SessionLog
     private let onEnd: (ClientConnection) -> Void
 
+    /// lftp takes our close_notify for the connection's end where its own is not out; curl waits for ours.
+    private static let closeNotifyPatience: Duration = .milliseconds(500)
     /// Lines and replies that one turn takes before others have theirs.
     private static let stepsPerTurn = 256
     /// Replies that the client does not read: beyond this the backend is not read either.
@@ -160,6 +163,11 @@ final class ClientConnection {
             if let event = event(line) { events.append(event) }
             return true
         }
+        // curl, told to wait for our close_notify, does not answer it.
+        if phase == .endingTLS, client.stream.hasLeftTLS {
+            leaveTLS()
+            return true
+        }
         let input = client.receive { bytes in
             if phase == .clear, !session.isSecured, framer.pendingCount == 0, bytes.first == FirstByte.ofTLS {
                 events.append(.clientGone(.tlsOnExplicitPort))
@@ -171,8 +179,8 @@ final class ClientConnection {
         case .nothing: return false
         case .taken: break
         case .ended(.closeNotify) where phase == .endingTLS:
-            client.stream.stopTLS()
-            phase = .clear
+            endTLS()
+            leaveTLS()
         case .ended(.failed(let error)): events.append(.clientGone(reason(error)))
         case .ended: events.append(.clientGone(.clientClosed))
         }
@@ -234,8 +242,8 @@ final class ClientConnection {
         case .startTLS: startTLS()
         case .stopTLS:
             client.flush()
-            client.stream.sendCloseNotify()
             phase = .endingTLS
+            closeNotifyTimer.start(after: Self.closeNotifyPatience)
         case .issueTicket: client.issueTicket()
 
         case .connectBackend: connectBackend()
@@ -276,6 +284,18 @@ final class ClientConnection {
         let owner = SessionOwner(UInt32(surroundings.worker))
         client.stream.startTLS(surroundings.configuration.tls, .control(tag: tag, owner: owner))
         phase = .handshaking
+    }
+
+    /// Says that nothing more comes within TLS.
+    private func endTLS() {
+        guard phase == .endingTLS else { return }
+        client.stream.sendCloseNotify()
+    }
+
+    private func leaveTLS() {
+        closeNotifyTimer.cancel()
+        client.stream.stopTLS()
+        phase = .clear
     }
 
     private func connectBackend() {
@@ -352,6 +372,7 @@ final class ClientConnection {
         phase = .over
         events = []
         clocks.cancelAll()
+        closeNotifyTimer.cancel()
         dialling?.cancel()
         if let data, !data.hasEnded { data.end(.abandon) }
         discardDataChannel()
@@ -361,7 +382,7 @@ final class ClientConnection {
             client.stream.transport.close()
         } else {
             if !isEndingTLS { client.flush(moreFollows: wasSecured) }
-            if wasSecured { client.stream.sendCloseNotify(isLast: true) }
+            if wasSecured || isEndingTLS { client.stream.sendCloseNotify(isLast: true) }
             surroundings.linger(client.stream)
         }
         journal.closed(reason)

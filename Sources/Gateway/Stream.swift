@@ -94,6 +94,14 @@ final class Stream: RecordTransport {
         return stash.bytes.first
     }
 
+    /// Whether the peer goes on in the clear, without having ended TLS: no record begins with this byte (RFC 8446 section 5.1).
+    var hasLeftTLS: Bool {
+        guard let tls, tls.isBetweenRecords, !tls.hasBufferedPlaintext, let byte = firstUnreadByte() else { return false }
+        return !Self.recordTypes.contains(byte)
+    }
+
+    private static let recordTypes: ClosedRange<UInt8> = 20...24
+
     // MARK: - Reading
 
     /// Reads what one receive of up to `limit` bytes brings. `buffer` has room for it and one record more.

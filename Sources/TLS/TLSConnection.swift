@@ -246,6 +246,9 @@ public final class TLSConnection {
         SSL_new_session_ticket(ssl)
     }
 
+    /// Whether the peer's bytes so far end with a whole record.
+    public var isBetweenRecords: Bool { boundary.isHere }
+
     /// OpenSSL has seen a handshake message of this type behind the handshake.
     func receivedMessage(_ type: UInt8) {
         if type == UInt8(SSL3_MT_KEY_UPDATE), facts != nil { keyAge.peerChanged() }

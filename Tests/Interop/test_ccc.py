@@ -1,6 +1,8 @@
 """--allow-ccc: after login the control connection goes on in the clear, without a byte lost; data stay protected."""
 
+import clients
 import pytest
+from clients import Route, some_bytes
 
 
 def test_without_the_flag_it_is_refused(scripted, start_gateway, connect):
@@ -58,3 +60,56 @@ def test_a_client_that_never_ends_tls_is_timed(scripted, start_gateway, connect)
     client.command("CCC", 200)
     assert client.read() == b"" and client.ended == "close_notify"
     assert gateway.wait_for_event("session.closed")["reason"] == "idle_timeout"
+
+
+def test_the_client_ends_tls_first_where_it_does_so_at_once(scripted, start_gateway, connect):
+    """lftp takes a close_notify that is there before its own for the connection's end."""
+    client = connect(start_gateway(backend := scripted(), "--allow-ccc"), login=backend)
+    client.command("CCC", 200)
+    assert client.receives_nothing(0.1)
+    client.stop_tls()
+    client.command("PWD", 257)
+
+
+def test_a_client_that_waits_for_our_close_notify_and_does_not_answer_it(scripted, start_gateway, connect):
+    """curl, told so (--ftp-ssl-ccc-mode passive), goes on in the clear at once."""
+    client = connect(start_gateway(backend := scripted(), "--allow-ccc"), login=backend)
+    client.command("CCC", 200)
+    assert client.read() == b"" and client.ended == "close_notify"
+    client.ended, client.tls = None, None
+    client.send_bytewise(b"PWD\r\n")
+    client.expect(257)
+    client.command("SYST", 215)
+
+
+@pytest.mark.parametrize("mode", ["active", "passive"])
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_curls_own(version, mode, backends, start_gateway):
+    backend = backends("vsftpd")
+    gateway = start_gateway(backend, "--allow-ccc")
+    content = some_bytes(70_000)
+    backend.put(f"curl-{mode}-{version}", content)
+    route = Route(gateway, backend, tls=version)
+    got = clients.curl.run(route, "--ftp-ssl-ccc", "--ftp-ssl-ccc-mode", mode, name=f"curl-{mode}-{version}")
+    assert got == content
+    assert gateway.events("control.cleared")
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("setup", ["PASV", "EPSV", "PORT"])
+@pytest.mark.parametrize("server", ["vsftpd", "proftpd"])
+def test_lftps_own(server, setup, version, backends, start_gateway):
+    """lftp sends CCC behind its login, and goes on in the clear."""
+    backend = backends(server)
+    gateway = start_gateway(backend, "--allow-ccc")
+    route = Route(gateway, backend, setup=setup, tls=version)
+    content = some_bytes(70_000)
+    name = f"cleared-{setup}-{version}"
+    backend.put(name, content)
+    settings = {"ftp:ssl-use-ccc": "yes"}
+    said = clients.lftp.run(route, f"cat {name}", "cls -1", f"put {__file__} -o {name}.py", "pwd", settings=settings)
+    assert content in said
+    assert name.encode() in said.replace(content, b"")
+    assert (backend.files / f"{name}.py").read_bytes() == open(__file__, "rb").read()
+    assert gateway.events("control.cleared")
+    assert gateway.wait_for_event("session.closed")["reason"] in ("client_quit", "client_closed")
