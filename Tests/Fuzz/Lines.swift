@@ -39,13 +39,19 @@ private func check(_ line: [UInt8]) {
     case .command(let command):
         promise(!command.line.contains { [0, 10, 13].contains($0) }, "the backend would get more than one line")
         promise(!command.verb.name.isEmpty)
+        promise(command.verb.name.utf8.allSatisfy { (33...126).contains($0) })
+        promise(command.readings.first == command.argumentText)
+        promise(command.readings.count <= 4 && !command.directPath.contains("//"))
+        _ = CommandTable.effect(of: command)
         promise(command.line.count <= line.count)
         promise(command.line.suffix(command.argument.count) == command.argument)
         promise(Command.parse(command.line) == .command(command), "what is sent is not what was judged")
         _ = command.description
         if command.verb == .pass || command.verb == .acct { promise(command.description == "\(command.verb) <secret>") }
         _ = CommandTable.row(for: command.verb)
-    case .illegalCharacter: promise(line.contains(0) || line.contains(13))
+    case .illegalCharacter:
+        let isVerbPrintable = line.prefix { $0 != 32 }.allSatisfy { (33...126).contains($0) }
+        promise(line.contains(0) || line.contains(13) || !isVerbPrintable)
     case .empty: promise(line.isEmpty || line.contains(32))
     case .telnetOnly: promise(line.contains(255) || line.contains(242))
     }

@@ -30,9 +30,7 @@ class Gateway(Process):
     launcher: words before the command. descriptors: files that it inherits.
     """
 
-    def __init__(
-        self, folder, backend, *flags, identity=None, name="gateway", environment=None, launcher=(), descriptors=()
-    ):
+    def __init__(self, folder, backend, *flags, identity=None, name="gateway", environment=None, launcher=(), descriptors=()):
         folder = Path(folder)
         flags = [str(flag) for flag in flags]
         self.identity = identity
@@ -122,9 +120,7 @@ class Gateway(Process):
         )[0]
 
     def wait_for_log(self, pattern, timeout=10.0):
-        return wait_until(
-            lambda: re.search(pattern, self.log), timeout, lambda: f"/{pattern}/ in the log:\n{self.log[-3000:]}"
-        )
+        return wait_until(lambda: re.search(pattern, self.log), timeout, lambda: f"/{pattern}/ in the log:\n{self.log[-3000:]}")
 
     # Its end.
 

@@ -5,9 +5,7 @@ import subprocess
 import sys
 
 host, port, *program = sys.argv[1:]
-listener = socket.create_server(
-    (host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128
-)
+listener = socket.create_server((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128)
 children = []
 while True:
     connection, _ = listener.accept()

@@ -247,9 +247,7 @@ class Peer:
         if self._data_listener:
             self._data_listener.close()
         host = self.socket.getsockname()[0]
-        self._data_listener = socket.create_server(
-            (host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET
-        )
+        self._data_listener = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         self._data_listener.settimeout(self.backend.timeout)
         self._data_target = None
         return self._data_listener.getsockname()[1]

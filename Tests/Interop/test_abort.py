@@ -68,6 +68,48 @@ def test_abor_with_telnet_signals_and_urgent_data(backends, gateways, connect):
     client.command("NOOP", 200)
 
 
+@pytest.mark.parametrize("server", ["vsftpd", "proftpd", "pureftpd", "inetutils"])
+def test_abor_with_urgent_data_on_a_clear_control_connection(server, backends, start_gateway, connect):
+    """As Telnet's Synch has it (RFC 959 section 4.1.3): IAC IP, then DM as TCP's urgent byte, in line for whoever reads it."""
+    backend = backends(server)
+    (backend.put("big", b"")).write_bytes(some_bytes(BIG))
+    gateway = start_gateway(backend, "--control-tls", "optional", "--data-tls", "optional")
+    client = connect(gateway, secure=False, login=backend)
+    setup = "PASV" if server == "inetutils" else "EPSV"
+    data = client.open_data(setup, f"RETR {backend.path('big')}")
+    data.read_exactly(1000)
+    client.send(b"\xff\xf4\xff", urgent=True)
+    client.send(b"\xf2", urgent=True)
+    client.send(b"ABOR\r\n")
+    _read_replies_to_abor(client)
+    data.close()
+    client.command("NOOP", 200)
+    client.command("PWD", 257)
+
+
+def test_the_backend_gets_no_urgent_data(scripted, start_gateway, connect):
+    """Some servers never read it: ABOR goes to them as a line like any other."""
+    backend = scripted()
+
+    def retr(peer, _):
+        peer.send(b"150 Here\r\n")
+        peer.open_data().sendall(b"some bytes")
+        assert peer.read_line() == b"ABOR\r\n"
+        peer.send(b"426 Aborted\r\n226 ABOR done\r\n")
+        peer.close_data()
+
+    backend.on("RETR", retr)
+    client = connect(start_gateway(backend, "--control-tls", "optional"), secure=False, login=backend)
+    client.command("AUTH TLS", 503)
+    other = connect(start_gateway(backend), login=backend)
+    data = other.open_data("EPSV", "RETR a")
+    data.read_exactly(10)
+    other.send(b"\xff\xf4\xff\xf2ABOR\r\n")
+    other.expect(426)
+    other.expect(226)
+    assert b"\xff" not in backend.sessions[1].received and b"\xf2" not in backend.sessions[1].received
+
+
 def test_abor_when_nothing_runs(backends, gateways, connect):
     backend = backends("pyftpdlib")
     client = connect(gateways(backend), login=backend)

@@ -39,6 +39,73 @@ def test_rest_and_stor_go_on_where_an_upload_ended(server, backends, gateways, c
     assert (backend.files / "restarted").read_bytes() == content
 
 
+HUGE = 5 * 1024**3
+
+
+@pytest.mark.parametrize("setup", ["PASV", "EPSV"])
+@pytest.mark.parametrize("server", SERVERS)
+def test_rest_beyond_4_gib(server, setup, backends, gateways, connect):
+    """A sparse file of 5 GiB, whose end is read and then written on."""
+    backend = backends(server)
+    file = backend.put(f"huge-{setup}", b"")
+    content = some_bytes(100_000)
+    with open(file, "r+b") as sparse:
+        sparse.truncate(HUGE)
+        sparse.seek(HUGE - len(content))
+        sparse.write(content)
+    client = connect(gateways(backend), login=backend)
+    path = backend.path(file.name)
+    assert client.command(f"SIZE {path}", 213).text.split() == ["213", str(HUGE)]
+    # In the order in which clients send them: some say REST before PASV, most behind it.
+    client.command(f"REST {HUGE - len(content)}", 350)
+    assert client.download(path, setup) == content
+    address = client.passive(setup)
+    client.command(f"REST {HUGE - 10}", 350)
+    client.command(f"STOR {path}", 125, 150)
+    with client.dial_data(address) as data:
+        data.send(b"beyond 4 GiB it goes on")
+        data.close_notify()
+        data.finish()
+        client.expect(226)
+    assert file.stat().st_size == HUGE - 10 + 23
+    with open(file, "rb") as sparse:
+        sparse.seek(HUGE - 12)
+        assert sparse.read() == content[-12:-10] + b"beyond 4 GiB it goes on"
+    file.unlink()
+
+
+@pytest.mark.parametrize("client", [clients.curl, clients.newer_curl, clients.ftplib_resuming], ids=lambda client: client.name)
+def test_real_clients_resume_beyond_4_gib(client, backends, gateways):
+    backend = backends("vsftpd")
+    file = backend.put(f"huge-{client.name}", b"")
+    content = some_bytes(50_000)
+    with open(file, "r+b") as sparse:
+        sparse.truncate(HUGE)
+        sparse.seek(HUGE - len(content))
+        sparse.write(content)
+    assert client.resume(Route(gateways(backend), backend), file.name, HUGE - len(content)) == content
+    file.unlink()
+
+
+def test_lftp_resumes_beyond_4_gib(backends, gateways, scratch):
+    """It goes on where the local file ends, which is as sparse as the other one."""
+    backend = backends("vsftpd")
+    file = backend.put("huge-lftp", b"")
+    content = some_bytes(50_000)
+    local = scratch / "huge-lftp"
+    with open(file, "r+b") as sparse, open(local, "wb") as part:
+        part.truncate(HUGE - len(content))
+        sparse.truncate(HUGE)
+        sparse.seek(HUGE - len(content))
+        sparse.write(content)
+    clients.lftp.run(Route(gateways(backend), backend), f"get -c {file.name} -o {local}")
+    assert local.stat().st_size == HUGE
+    with open(local, "rb") as whole:
+        whole.seek(HUGE - len(content))
+        assert whole.read() == content
+    file.unlink()
+
+
 @pytest.mark.parametrize("server", SERVERS)
 def test_stou_names_the_file_itself(server, backends, gateways, connect):
     backend = backends(server)
@@ -98,7 +165,7 @@ def test_what_the_backend_lacks_is_not_listed(server, backends, gateways, connec
 NAMES = {
     "UTF-8": "Grüße aus Łódź 日本語".encode(),
     "blanks": b"two  blanks and a trailing dot.",
-    "quotes": b"it's \"quoted\" {[(&;$`)]}",
+    "quotes": b'it\'s "quoted" {[(&;$`)]}',
     "Latin-1": "Grüße".encode("latin-1"),
     "Shift-JIS": "日本".encode("shift-jis"),
 }

@@ -58,8 +58,7 @@ def test_flags_on_a_page_are_flags(flags, page):
 def test_links_lead_somewhere(page):
     text = page.read_text()
     anchors = {
-        re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-")
-        for heading in re.findall(r"^#+ (.*)$", text, re.M)
+        re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", text, re.M)
     }
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if target.startswith("#"):

@@ -186,6 +186,47 @@ def test_telnet_signals_and_urgent_data_are_taken_out(scripted, start_gateway, c
     assert b"ABOR\r\nNOOP\r\nDELE a\xff\xffb\r\n" in backend.sessions[0].received
 
 
+@pytest.mark.parametrize(
+    "line", [b"DELE\ta", b"\tDELE a", b"DELE\x0ba", b"\xa0DELE a", b"PORT\t192,0,2,1,100,0", b"\xff\xffDELE a"]
+)
+def test_no_verb_hides_behind_what_servers_take_for_a_blank(line, scripted, start_gateway, connect):
+    backend = scripted()
+    client = connect(start_gateway(backend, "--deny-command", "DELE"), login=backend)
+    client.command(line, 501)
+    client.command("PWD", 257)
+    assert backend.verbs()[-2:] == ["TYPE", "PWD"]
+
+
+def test_lines_that_are_no_commands_are_not_answered_for_ever(scripted, start_gateway):
+    gateway = start_gateway(scripted())
+    with _greeted(gateway) as connection:
+        connection.send(b"\x01\r\n" * 40)
+        answers = _everything(connection).splitlines()
+    assert [answer[:3] for answer in answers] == [b"501"] * 19 + [b"421"]
+    assert gateway.wait_for_event("session.closed")["reason"] == "too_many_bad_lines"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"PROXY TCP4 10.0.0.1 10.0.0.2 1000 21\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes(12),
+    ],
+    ids=["v1", "v2"],
+)
+def test_a_proxy_header_of_a_stranger_is_not_believed(header, scripted, start_gateway, connect):
+    """It is a line like any other before TLS: refused, or the end where it says QUIT."""
+    backend = scripted()
+    gateway = start_gateway(backend)
+    with _greeted(gateway) as connection:
+        connection.send(header + b"USER user\r\n")
+        received = _everything(connection) if b"QUIT" in header else connection.read_line() + connection.read_line()
+        assert b"331" not in received and b"230" not in received
+        assert set(line[:1] for line in received.splitlines()) <= {b"5", b"2"}
+    assert backend.sessions == []
+    assert not [event for event in gateway.events() if event.get("client", "").startswith("10.")]
+
+
 # Login
 
 
@@ -277,7 +318,7 @@ def test_replies_that_are_not_read_stop_the_client_and_cost_no_memory(scripted, 
         pass
     assert sent < 100 * MIB, "the gateway goes on reading what a client sends that reads nothing"
     assert gateway.resident_bytes() - before < 8 * MIB
-    gateway.wait_for_event("session.closed", reason="idle_timeout")
+    gateway.wait_for_event("session.closed", timeout=30, reason="idle_timeout")
 
 
 def test_stat_and_noop_floods_in_a_transfer_cost_no_memory(scripted, start_gateway, connect):

@@ -1,5 +1,8 @@
 """Backends as they are: whatever an old or odd FTP server says, the client gets it where it belongs, or a clear refusal."""
 
+import os
+import random
+import socket
 import threading
 
 import pytest
@@ -415,6 +418,152 @@ def test_a_long_reply_within_the_bounds_passes_whole(scripted, start_gateway, co
     client = connect(start_gateway(backend), login=backend)
     assert client.command("STAT /", 213).raw == b"213-Status\r\n" + lines + b"213 End\r\n"
     client.command("PWD", 257)
+
+
+@pytest.mark.parametrize("setup", ["PASV", "EPSV"])
+def test_a_backend_that_waits_for_the_data_connection_for_a_moment_only(setup, scripted, start_gateway, connect):
+    """It is connected to before the client is answered, however long that one takes then."""
+    backend = scripted()
+    backend.files["a"] = b"content"
+    has_given_up = threading.Event()
+
+    def passive(peer, _):
+        peer.behave(setup)
+        listener, peer._data_listener = peer._data_listener, None
+        listener.settimeout(1)
+        connection, _ = listener.accept()
+        listener.close()
+        peer.open_data = lambda: setattr(peer, "_data", connection) or connection
+        has_given_up.set()
+
+    backend.on(setup, passive)
+    client = connect(start_gateway(backend), login=backend)
+    address = client.passive(setup)
+    assert has_given_up.wait(10)
+    client.command("RETR a", 150)
+    with client.dial_data(address) as data:
+        assert data.read_all() == b"content"
+    client.expect(226)
+
+
+def test_a_backend_that_gives_up_before_the_transfer(scripted, start_gateway, connect):
+    """Its data connection is gone when the command comes: it says so, and the next transfer works."""
+    backend = scripted()
+    backend.files["a"] = b"content"
+
+    def passive(peer, _):
+        peer.behave("EPSV")
+        peer.open_data()
+        peer.close_data()
+
+    def retr(peer, _):
+        peer.send(b"425 You took too long.\r\n")
+
+    backend.on("EPSV", passive, times=1)
+    backend.on("RETR", retr, times=1)
+    client = connect(start_gateway(backend), login=backend)
+    client.passive()
+    assert client.command("RETR a", 425).text == "425 You took too long."
+    assert client.download("a") == b"content"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may listen on a port below 1024")
+@pytest.mark.parametrize("setup", ["PASV", "EPSV"])
+def test_a_passive_port_below_1024(setup, scripted, start_gateway, connect):
+    backend = scripted()
+    backend.files["a"] = b"content"
+
+    def passive(peer, _):
+        for port in random.sample(range(600, 1000), 50):
+            try:
+                peer._data_listener = socket.create_server(("127.0.0.1", port))
+                break
+            except OSError:
+                continue
+        peer._data_listener.settimeout(15)
+        if setup == "PASV":
+            peer.send(b"227 Entering Passive Mode (127,0,0,1,%d,%d).\r\n" % (port // 256, port % 256))
+        else:
+            peer.send(b"229 Entering Extended Passive Mode (|||%d|)\r\n" % port)
+
+    backend.on(setup, passive)
+    client = connect(start_gateway(backend), login=backend)
+    assert client.download("a", setup) == b"content"
+
+
+def test_a_backend_that_serves_one_connection_at_a_time(scripted, start_gateway, connect):
+    """The second session waits in the backend's queue, and is served when the first has gone."""
+    turn = threading.Lock()
+
+    def greet(peer):
+        peer.turn = turn
+        assert turn.acquire(timeout=15)
+        peer.send(b"220 Your turn\r\n")
+
+    def leave(peer, _):
+        peer.send(b"221 Next\r\n")
+        turn.release()
+        peer.close()
+
+    backend = scripted()
+    backend.files["a"] = b"content"
+    backend.greeting = greet
+    backend.on("QUIT", leave)
+    gateway = start_gateway(backend)
+    first = connect(gateway, login=backend)
+    second = connect(gateway)
+    second.send(b"USER user\r\n")
+    assert first.download("a") == b"content"
+    assert second.receives_nothing(0.3)
+    first.quit()
+    second.expect(331)
+    second.command("PASS secret", 230)
+    assert second.download("a") == b"content"
+
+
+def test_data_addresses_of_the_backend_never_reach_the_client(scripted, start_gateway, connect):
+    """Unasked, twice, or in answer to something else: 227 and 229 say where to connect to."""
+    backend = scripted()
+    backend.files["a"] = b"content"
+
+    def pasv(peer, _):
+        port = peer.listen()
+        told = b"227 Entering Passive Mode (127,0,0,1,%d,%d).\r\n" % (port // 256, port % 256)
+        peer.send(told + b"227 Entering Passive Mode (192,0,2,66,1,1).\r\n")
+
+    backend.on("PASV", pasv)
+    backend.on("XPSV", b"227 Entering Passive Mode (192,0,2,66,1,1).\r\n")
+    backend.on("SITE", b"229 Entering Extended Passive Mode (|||66|)\r\n")
+    gateway = start_gateway(backend)
+    client = connect(gateway, login=backend)
+    backend.wait_for_session().send(b"227 Entering Passive Mode (192,0,2,66,1,1).\r\n")
+    assert client.download("a", "PASV") == b"content"
+    client.command("XPSV", 451)
+    client.command("SITE PASSIVE", 451)
+    client.command("PWD", 257)
+    assert len(gateway.events("backend.unasked_reply")) == 2
+    assert len(gateway.events("backend.unexpected_reply")) == 2
+
+
+def test_two_final_replies_to_one_command(scripted, start_gateway, connect):
+    """The second comes when nothing is asked: it passes, and the next command gets its own answer."""
+    backend = scripted()
+    backend.on("NOOP", b"200 Once\r\n200 Twice\r\n")
+    client = connect(start_gateway(backend), login=backend)
+    client.command("NOOP", 200)
+    client.expect(200)
+    client.command("PWD", 257)
+    client.command("SYST", 215)
+
+
+def test_a_refused_password_and_then_the_right_one_without_another_user(scripted, start_gateway, connect):
+    backend = scripted()
+    backend.files["a"] = b"content"
+    client = connect(start_gateway(backend))
+    client.command("USER user", 331)
+    client.command("PASS wrong", 530)
+    client.command("PASS secret", 230)
+    assert client.download("a") == b"content"
 
 
 def test_a_backend_that_never_answers(scripted, start_gateway, connect):

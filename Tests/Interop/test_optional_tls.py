@@ -47,6 +47,56 @@ def test_auth_ssl_protects_data_at_once(optional, connect):
     assert client.download("a") == b"content"
 
 
+@pytest.mark.parametrize(
+    "flags,mode,mechanism,is_private",
+    [
+        ([], "explicit", "TLS", False),
+        ([], "explicit", "TLS-C", False),
+        ([], "explicit", "SSL", True),
+        ([], "explicit", "TLS-P", True),
+        ([], "implicit", None, True),
+        (["--prot-default-explicit", "P"], "explicit", "TLS", True),
+        (["--prot-default-explicit", "P"], "explicit", "TLS-C", False),
+        (["--auth-ssl-prot", "C"], "explicit", "SSL", False),
+        (["--auth-ssl-prot", "C"], "explicit", "TLS-P", True),
+        (["--implicit-default-prot", "C"], "implicit", None, False),
+    ],
+)
+def test_the_level_of_protection_before_prot(flags, mode, mechanism, is_private, scripted, start_gateway, connect):
+    backend = scripted()
+    backend.files["a"] = b"content"
+    gateway = start_gateway(backend, "--data-tls", "optional", *flags)
+    client = connect(gateway, mode=mode, secure=False)
+    if mechanism:
+        client.secure(mechanism=mechanism, protect=False)
+    client.login(backend.user, backend.password)
+    client.protects_data = is_private
+    for setup in ("EPSV", "PORT"):
+        assert client.download("a", setup) == b"content"
+    if is_private or mode == "implicit":
+        client.command("PROT P", 200)
+    else:
+        client.command("PROT P", 503)
+        client.protect()
+    client.protects_data = True
+    assert client.download("a") == b"content"
+
+
+def test_where_clear_data_are_the_default_and_forbidden_the_client_says_prot(scripted, start_gateway, connect):
+    backend = scripted()
+    backend.files["a"] = b"content"
+    gateway = start_gateway(backend, "--implicit-default-prot", "C", "--pbsz-optional")
+    implicit = connect(gateway, mode="implicit", login=backend)
+    implicit.passive()
+    implicit.command("RETR a", 521)
+    implicit.command("PROT P", 200)
+    assert implicit.download("a") == b"content"
+    explicit = connect(gateway, protect=False, login=backend)
+    explicit.command("PROT P", 200)
+    explicit.protects_data = True
+    assert explicit.download("a") == b"content"
+
+
 def test_data_in_the_clear_where_tls_is_due_is_refused_in_time(optional, connect, start_gateway):
     """A client that says PROT P and then does not begin TLS."""
     backend, _ = optional
