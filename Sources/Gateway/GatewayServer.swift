@@ -183,17 +183,18 @@ public final class GatewayServer {
     }
 
     private func start(_ index: Int) throws(StartError) {
-        let outfit = Worker.Outfit(
-            index: index, configuration: configuration, passiveSockets: workers[index].passiveSockets, ownPorts: ownPorts,
-            plans: plans, log: log, mailboxes: workers.map(\.mailbox), server: mailbox)
+        let outfit = OneUse(
+            Worker.Outfit(
+                index: index, configuration: configuration, passiveSockets: workers[index].passiveSockets, ownPorts: ownPorts,
+                plans: plans, log: log, mailboxes: workers.map(\.mailbox), server: mailbox))
         do throws(SystemError) {
-            try Thread.start(name: "worker-\(index)") {
+            try Thread.start(name: "worker-\(index)") { [log, mailbox] in
                 do throws(SystemError) {
-                    try Worker(outfit).run()
+                    try Worker(outfit.take()).run()
                 } catch {
-                    outfit.log.error("worker.failed", ["worker": .integer(index), "reason": .string("\(error)")])
+                    log.error("worker.failed", ["worker": .integer(index), "reason": .string("\(error)")])
                 }
-                outfit.server.post(.workerEnded(worker: index))
+                mailbox.post(.workerEnded(worker: index))
             }
         } catch {
             throw StartError(description: "\(error).")

@@ -20,35 +20,52 @@ struct ServeCommand: ParsableCommand {
         Process.ignoreBrokenPipes()
         Process.raiseDescriptorLimit()
         Privileges.forbidNewPrivileges()
-        let source = ConfigurationSource(flags, environment: Process.environment)
-        let loaded = try source.first()
-        let log = EventLog(level: loaded.choices.logLevel, format: loaded.choices.logFormat)
-        if !loaded.ignoredVariables.isEmpty {
-            log.warning(
-                "environment.ignored",
-                ["variables": .string(loaded.ignoredVariables.joined(separator: " ")), "message": "No flag has such a name."])
-        }
-        loaded.identities.report(to: log)
-        log.metrics.set(.tlsLegacy, to: loaded.choices.tls.isLegacy ? 1 : 0)
-        if loaded.choices.tls.isLegacy {
-            log.warning(
-                "tls.legacy",
-                ["message": "TLS 1.0, 1.1 and ciphers without forward secrecy are on; take --tls-legacy away as soon as you can."]
-            )
-        }
-        var gateway = loaded.gateway
-        do throws(ConfigurationProblems) {
-            gateway.listeners = try ActivatedListeners.resolve(gateway.listeners, log)
-        } catch {
-            for problem in error.problems { Process.complain("ftpsgate: \(problem)") }
-            throw ExitStatus.misconfigured
-        }
+        let start = try Start(flags)
+        let (choices, log) = (start.choices, start.log)
         log.metrics.set(.build, ["version": Version.number, "openssl": Libraries.openSSL], to: 1)
         let health = Health()
-        let admin = try loaded.choices.admin.map { try Self.startAdmin(at: $0, health, log) }
-        let reload = source.reloading(loaded, log)
-        let ending = try Self.serve(gateway, log, health, admin, reload) { try Self.giveUpRoot(loaded.choices, log) }
+        let admin = try choices.admin.map { try Self.startAdmin(at: $0, health, log) }
+        let ending = try Self.serve(start, health, admin) { try Self.giveUpRoot(choices, log) }
         if ending == .forced { throw ExitStatus.failed }
+    }
+
+    /// What the gateway starts with, read, judged, and told of.
+    private struct Start {
+        let choices: Choices
+        let log: EventLog
+        let gateway: OneUse<GatewayConfiguration>
+        let reload: ReloadSource
+
+        init(_ flags: Flags) throws {
+            let source = ConfigurationSource(flags, environment: Process.environment)
+            let loaded = try source.first()
+            choices = loaded.choices
+            log = EventLog(level: choices.logLevel, format: choices.logFormat)
+            if !loaded.ignoredVariables.isEmpty {
+                log.warning(
+                    "environment.ignored",
+                    ["variables": .string(loaded.ignoredVariables.joined(separator: " ")), "message": "No flag has such a name."])
+            }
+            loaded.identities.report(to: log)
+            log.metrics.set(.tlsLegacy, to: choices.tls.isLegacy ? 1 : 0)
+            if choices.tls.isLegacy {
+                log.warning(
+                    "tls.legacy",
+                    [
+                        "message":
+                            "TLS 1.0, 1.1 and ciphers without forward secrecy are on; take --tls-legacy away as soon as you can."
+                    ])
+            }
+            var gateway = loaded.gateway
+            do throws(ConfigurationProblems) {
+                gateway.listeners = try ActivatedListeners.resolve(gateway.listeners, log)
+            } catch {
+                for problem in error.problems { Process.complain("ftpsgate: \(problem)") }
+                throw ExitStatus.misconfigured
+            }
+            self.gateway = OneUse(gateway)
+            reload = source.reloading(loaded, log)
+        }
     }
 
     /// `--user`.
@@ -80,24 +97,24 @@ struct ServeCommand: ParsableCommand {
     }
 
     private static func serve(
-        _ configuration: GatewayConfiguration, _ log: EventLog, _ health: Health, _ admin: AdminServer.Address?,
-        _ reload: ReloadSource, onOpened: () throws -> Void
+        _ start: Start, _ health: Health, _ admin: AdminServer.Address?, onOpened: () throws -> Void
     ) throws -> GatewayServer.Ending {
+        let (log, workers) = (start.log, start.choices.workers)
         let environment = Process.environment
         let manager = ServiceNotifier.ofService(environment: environment)
         let watchdog = manager.flatMap { _ in ServiceNotifier.watchdogInterval(environment: environment) }
         var isReady = false
         do {
-            let server = try GatewayServer(configuration: configuration, log: log)
+            let server = try GatewayServer(configuration: start.gateway.take(), log: log)
             try onOpened()
             // Never freed: with it would go its signal handlers, and a second SIGTERM on the last metres would kill the process.
             _ = Unmanaged.passRetained(server)
-            return try server.run(watchdog: watchdog ?? admin.map { _ in Health.interval }, reload: reload) { milestone in
+            return try server.run(watchdog: watchdog ?? admin.map { _ in Health.interval }, reload: start.reload) { milestone in
                 health.note(milestone)
                 if case .ready(let ready) = milestone, !isReady {
                     isReady = true
                     Process.print(ready.line + (admin.map { " admin=\($0)" } ?? ""))
-                    log.info("ready", ["version": .string(Version.number), "workers": .integer(configuration.workers)])
+                    log.info("ready", ["version": .string(Version.number), "workers": .integer(workers)])
                 }
                 manager?.send(ServiceNotifier.Message(milestone))
             }
