@@ -46,6 +46,12 @@ class Backend:
         """What a client calls the file of that name in `files`."""
         return f"{self.prefix}/files/{name}"
 
+    @property
+    def transfers_log(self):
+        """What vsftpd and ProFTPD wrote down about transfers."""
+        path = self.root.parent / "transfers.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
     def put(self, name, content):
         """A file that clients can read, change and remove."""
         path = self.files / name
@@ -130,7 +136,8 @@ def _vsftpd(folder, root, host):
         "connect_from_port_20": "NO",
         "seccomp_sandbox": "NO",
         "session_support": "NO",
-        "xferlog_enable": "NO",
+        "xferlog_enable": "YES",
+        "vsftpd_log_file": folder / "transfers.log",
         "delay_failed_login": "0",
         "max_login_fails": "10",
         "utf8_filesystem": "YES",
@@ -169,7 +176,7 @@ def _proftpd(folder, root, host):
         ScoreboardFile {folder}/scoreboard
         DelayEngine off
         WtmpLog off
-        TransferLog none
+        TransferLog {folder}/transfers.log
         SystemLog {folder}/proftpd-system.log
         UseReverseDNS off
         TimeoutLinger 1

@@ -1,6 +1,6 @@
 """A plain FTP server of pyftpdlib in a process of its own: pyftpdlib_server.py HOST FOLDER USER PASSWORD [--encoding E].
 
-Prints `ready PORT` and serves until it is ended.
+Besides USER there are user-0 to user-199, with the same password and folder. Prints `ready PORT` and serves until it is ended.
 """
 
 import argparse
@@ -22,7 +22,8 @@ options = parser.parse_args()
 
 logging.basicConfig(stream=sys.stderr, level=logging.INFO)
 authorizer = DummyAuthorizer()
-authorizer.add_user(options.user, options.password, options.folder, perm="elradfmwMT")
+for name in [options.user, *(f"user-{number}" for number in range(200))]:
+    authorizer.add_user(name, options.password, options.folder, perm="elradfmwMT")
 
 
 class Handler(FTPHandler):
