@@ -5,7 +5,7 @@
 #   Tests/Interop/run.sh test_passive                 one file
 #   Tests/Interop/run.sh test_passive -k 'epsv'       some of its tests
 #
-# FTPSGATE names another binary than the release build.
+# FTPSGATE names another binary than the release build. FTPSGATE_TEST_FULL=1: crowds and long series at full size (sizes.py).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
