@@ -86,7 +86,8 @@ extension Reply {
     public static let eprtMalformed = Reply(501, "EPRT needs |family|address|port|.")
     public static let bounceRefused = Reply(504, "Data connections go to your own address and to ports from 1024 only.")
     public static let portAccepted = Reply(200, "Address noted.")
-    public static let noFreePort = Reply(425, "No passive port is free for your address; try again.")
+    public static let noFreePort = Reply(
+        425, "No passive port is free for your address; try again. (Operator: more --passive-ports.)")
     public static let backendAddressUnusable = Reply(425, "Backend named no usable data port.")
 
     // MARK: Transfers
@@ -98,10 +99,14 @@ extension Reply {
     public static let abortDone = Reply(226, "Abort done.")
 
     public static func clientNeverConnected(_ address: SocketAddress) -> Reply {
-        Reply(425, "Data connection not opened: client did not connect to \(address).")
+        Reply(
+            425,
+            "Data connection not opened: client did not connect to \(address)."
+                + " (A firewall or NAT on the way; operator: open or forward that port, or --passive-address.)")
     }
     public static func clientDataFailed(_ address: SocketAddress, _ reason: String) -> Reply {
-        Reply(425, "Data connection to \(address) failed: \(oneLine(reason)).")
+        Reply(
+            425, "Data connection to \(address) failed: \(oneLine(reason)). (Behind a firewall or NAT use passive mode.)")
     }
     public static let noDataHandshake = Reply(
         425, "Data connection failed: no TLS handshake arrived. Client must use PROT P data.")
@@ -121,9 +126,13 @@ extension Reply {
     public static let uploadResetInClear = Reply(426, "Upload ended with a reset connection: treated as incomplete.")
     public static let clientClosedData = Reply(426, "Data connection was closed by the client.")
     public static let dataStalled = Reply(426, "Data connection stalled: nothing moved for too long.")
-    public static let backendDataRefused = Reply(425, "Backend refused the data connection.")
-    public static let backendDataTimedOut = Reply(425, "Backend did not open the data connection in time.")
-    public static let backendDataUnreachable = Reply(425, "Backend cannot be reached for the data connection.")
+    private static let backendPorts =
+        "(Operator: let the gateway reach the backend's passive ports, or --backend-data active.)"
+    public static let backendDataRefused = Reply(425, "Backend refused the data connection. \(backendPorts)")
+    public static let backendDataTimedOut = Reply(
+        425, "Backend did not open the data connection in time. \(backendPorts)")
+    public static let backendDataUnreachable = Reply(
+        425, "Backend cannot be reached for the data connection. \(backendPorts)")
     public static let backendBrokeOff = Reply(451, "Backend broke off the transfer.")
 
     /// Replies are lines of ASCII: what others say within ours must not make lines of its own.

@@ -96,6 +96,7 @@ public enum Note: Equatable, Sendable {
         /// A command that exists, at a moment when it may not come.
         case outOfOrder = "out_of_order"
         case noDataPlan = "no_data_plan"
+        case portsExhausted = "ports_exhausted"
         case networkProtocol = "network_protocol"
         case hostUnknown = "host_unknown"
         case unsupported = "unsupported"

@@ -117,7 +117,7 @@ extension Session {
             settle(setup)
         case (.noPassivePort, .settling):
             actions += [.cancelTimer(.dataSettle), .endData(.abandon)]
-            reply(.noFreePort)
+            refuse(setup.command, .portsExhausted, .noFreePort)
             becomeIdle()
         case (.backendDataConnected, .settling(var settling)), (.timerFired, .settling(var settling)):
             settling.isBackendSettled = true

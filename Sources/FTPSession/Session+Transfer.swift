@@ -142,6 +142,9 @@ extension Session {
         case .transferring(var transfer) where transfer.outcome == nil:
             transfer.outcome = outcome
             conclude(transfer)
+        case .preparingData(var setup):
+            if case .failed(let failure, _) = outcome { setup.failure = failure }
+            state = .preparingData(setup)
         default:
             if case .failed(let failure, _) = outcome { plan?.failure = failure }
         }

@@ -161,6 +161,8 @@ public struct Session: ~Copyable {
     public var isSecured: Bool { security != .clear }
     /// Whether CCC has ended TLS on the control connection.
     public var isCleared: Bool { security == .cleared }
+    /// What a 227 names; nil where there is no such address.
+    public var passiveAddress: IPAddress? { facts.passiveAddress }
     /// Whether a transfer is under way: the idle clock stands still.
     public var isTransferring: Bool {
         switch state {

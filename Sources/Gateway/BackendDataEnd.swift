@@ -8,6 +8,8 @@ final class BackendDataEnd {
     enum State {
         case unused
         case dialling(any ConnectAttempt)
+        /// Before the second attempt.
+        case pausing
         case listening(any Acceptor)
         case ready(Stream)
         case failed(DataFailure)
@@ -18,6 +20,10 @@ final class BackendDataEnd {
     private let surroundings: Surroundings
     /// The backend's control connection: data comes from there and goes there.
     private let control: any Transport
+    private var pause: (any NetIO.Timer)?
+
+    /// The client's reply waits 200 ms for the backend at most (`Timer.dataSettle`).
+    private static let secondAttempt: Duration = .milliseconds(100)
 
     var onListening: ((SocketAddress) -> Void)?
     var onReady: (() -> Void)?
@@ -30,7 +36,10 @@ final class BackendDataEnd {
 
     var stream: Stream? { if case .ready(let stream) = state { stream } else { nil } }
 
-    func dial(_ address: SocketAddress) {
+    func dial(_ address: SocketAddress) { dial(address, triesAgain: true) }
+
+    /// - Parameter triesAgain: after a refusal, once. A backend under load may say which port before it listens on it.
+    private func dial(_ address: SocketAddress, triesAgain: Bool) {
         let attempt = surroundings.network.connect(
             to: address, from: surroundings.backend.sourceAddress(for: address.ip),
             within: surroundings.configuration.timeouts.connect
@@ -38,7 +47,11 @@ final class BackendDataEnd {
             guard let self else { return }
             switch result {
             case .connected(let transport): connected(transport)
-            case .failed(SystemError.connectionRefused): fail(.backendRefused)
+            case .failed(SystemError.connectionRefused):
+                guard triesAgain else { return fail(.backendRefused) }
+                state = .pausing
+                pause = surroundings.scheduler.makeTimer { [unowned self] in dial(address, triesAgain: false) }
+                pause?.start(after: Self.secondAttempt)
             case .failed(let code): fail(.backendUnreachable(SystemError.text(code)))
             case .timedOut: fail(.backendTimeout)
             }
@@ -79,7 +92,7 @@ final class BackendDataEnd {
     /// Nobody has come for as long as `--data-timeout` allows.
     var absence: DataFailure? {
         switch state {
-        case .dialling, .listening: .backendTimeout
+        case .dialling, .pausing, .listening: .backendTimeout
         case .failed(let failure): failure
         default: nil
         }
@@ -99,6 +112,7 @@ final class BackendDataEnd {
     func reset() {
         switch state {
         case .dialling(let attempt): attempt.cancel()
+        case .pausing: pause?.cancel()
         case .listening(let acceptor): acceptor.close()
         case .ready(let stream): stream.transport.reset()
         default: break

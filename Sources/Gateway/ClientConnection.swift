@@ -320,7 +320,8 @@ final class ClientConnection {
         guard let control = backend?.stream.transport else { return nil }
         let peer = client.stream.transport.peerAddress
         let binding = ClientDataEnd.Binding(
-            tag: tag, lineage: lineage ?? tag, user: session.user ?? "", client: peer, certificate: clientCertificate,
+            tag: tag, lineage: lineage ?? tag, user: session.user ?? "", client: peer,
+            passiveAddress: session.passiveAddress, certificate: clientCertificate,
             isControlCleared: session.isCleared, terms: terms, session: journal.id, habit: habit)
         let channel = DataChannel(
             surroundings,

@@ -28,6 +28,8 @@ final class ClientDataEnd {
         let lineage: SessionTag
         let user: String
         let client: SocketAddress
+        /// What a 227 names; nil where there is no such address.
+        let passiveAddress: IPAddress?
         /// The control connection's client certificate.
         let certificate: [UInt8]?
         /// CCC has ended TLS on the control connection: from then on the address alone binds.
@@ -53,7 +55,7 @@ final class ClientDataEnd {
     private var isAwaited = false
     private var hasBegun = false
     private var isGone = false
-    /// Where the client is to connect to.
+    /// Where the client is told to connect to.
     private var promised: SocketAddress?
 
     var onPromised: ((SocketAddress) -> Void)?
@@ -83,7 +85,7 @@ final class ClientDataEnd {
         let reservation = surroundings.passivePorts.reserve(
             wish,
             PassivePorts.Handlers(
-                onPromised: { [weak self] in self?.promise(SocketAddress(ip: local, port: $0)) },
+                onPromised: { [weak self] in self?.promise($0, at: local) },
                 onArrived: { [weak self] in self?.arrived() },
                 onConnected: { [weak self] in self?.connected($0, needsProof: $1) },
                 onLeft: { [weak self] in self?.left() },
@@ -91,7 +93,7 @@ final class ClientDataEnd {
         way = .passive(reservation)
         if let port = reservation.port {
             // Whoever asked for it is still busy with asking.
-            surroundings.scheduler.later { [weak self] in self?.promise(SocketAddress(ip: local, port: port)) }
+            surroundings.scheduler.later { [weak self] in self?.promise(port, at: local) }
         } else {
             startQueueClock()
         }
@@ -107,9 +109,11 @@ final class ClientDataEnd {
         }
     }
 
-    private func promise(_ address: SocketAddress) {
+    private func promise(_ port: UInt16, at local: IPAddress) {
         guard case .passive = way, promised == nil else { return }
         queueClock = nil
+        let told = local.unmapped.family == .v4 ? binding.passiveAddress ?? local.unmapped : local
+        let address = SocketAddress(ip: told, port: surroundings.configuration.toldPort(port))
         promised = address
         onPromised?(address)
     }
@@ -265,7 +269,7 @@ final class ClientDataEnd {
         }
         binding.habit.resumes = false
         let refusal: DataFailure = attempt.offeredForeignSession ? .foreignSession : .notResumed
-        switch surroundings.configuration.dataSession(for: client) {
+        switch surroundings.configuration.dataSession.choice(for: client) {
         case .require where !binding.isControlCleared: return refusal
         case .prefer where !binding.isControlCleared:
             // Counted, so that the operator sees whom `require` would keep out.
@@ -318,6 +322,16 @@ final class ClientDataEnd {
     func handOver() {
         leave()
         stream = nil
+    }
+
+    /// An upload without close_notify was taken for whole, since the operator says so of this client.
+    func noteForgiven(bytes: Int) {
+        surroundings.log.info(
+            "upload.forgiven",
+            [
+                "id": .string(binding.session), "client": .string("\(binding.client)"), "user": .string(binding.user),
+                "bytes": .integer(bytes), "by": "--upload-eof lenient",
+            ])
     }
 
     /// Ends what there is, at once and with RST.

@@ -34,7 +34,10 @@ final class DataChannel {
         self.backend = backend
         self.forgivesMissingCloseNotify = forgivesMissingCloseNotify
         self.onEvent = onEvent
-        client.onPromised = { onEvent(.clientDataListening($0)) }
+        client.onPromised = { [unowned self] in
+            startClock()
+            onEvent(.clientDataListening($0))
+        }
         client.onNoPort = { onEvent(.noPassivePort) }
         client.onBegan = { onEvent(.clientDataBegan) }
         client.onReady = { [unowned self] in
@@ -173,6 +176,7 @@ final class DataChannel {
             isEnding = true
             finishEnding()
         case .sourceEnded(.truncated(atRecordBoundary: true)) where forgivesMissingCloseNotify:
+            client.noteForgiven(bytes: bytesMoved)
             isEnding = true
             finishEnding()
         case .sourceEnded(.truncated(let atRecordBoundary)):
@@ -254,8 +258,8 @@ final class DataChannel {
     /// times within the limit, so that a stall is found soon after it.
     private func startClock() {
         let limit = surroundings.configuration.timeouts.data
-        guard limit > .zero, clock == nil else { return }
         lastProgress = surroundings.scheduler.now
+        guard limit > .zero, clock == nil else { return }
         clock = surroundings.scheduler.makeTimer { [unowned self] in checkProgress(limit) }
         clock?.start(after: limit / 4)
     }

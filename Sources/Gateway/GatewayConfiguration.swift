@@ -73,20 +73,32 @@ public struct GatewayConfiguration: Sendable {
     }
 
     /// Whether a data connection must resume its control connection's TLS session (`--data-session`, DESIGN 3.11.1).
-    public enum DataSession: String, Sendable, CaseIterable { case require, prefer, off }
-
-    /// What `--data-session` says of clients in one network.
-    public struct DataSessionException: Sendable, Equatable {
-        public var network: CIDRBlock
-        public var choice: DataSession
-        public init(network: CIDRBlock, choice: DataSession) {
-            self.network = network
+    public struct DataSession: Sendable, Equatable {
+        public enum Choice: String, Sendable, CaseIterable { case require, prefer, off }
+        public var choice: Choice
+        /// By the client's network; the first match wins over `choice`.
+        public var exceptions: [Exception]
+        public struct Exception: Sendable, Equatable {
+            public var network: CIDRBlock
+            public var choice: Choice
+            public init(network: CIDRBlock, choice: Choice) {
+                self.network = network
+                self.choice = choice
+            }
+        }
+        public init(_ choice: Choice = .prefer, exceptions: [Exception] = []) {
             self.choice = choice
+            self.exceptions = exceptions
+        }
+
+        func choice(for client: IPAddress) -> Choice {
+            exceptions.first { $0.network.contains(client) }?.choice ?? choice
         }
     }
 
-    func dataSession(for client: IPAddress) -> DataSession {
-        dataSessionExceptions.first { $0.network.contains(client) }?.choice ?? dataSession
+    /// The port that clients are told for a passive port (`--passive-port-map`, `--passive-port-offset`).
+    func toldPort(_ port: UInt16) -> UInt16 {
+        passivePortMap.seen(port) ?? UInt16(clamping: Int(port) + passivePortOffset)
     }
 
     /// The port that active data connections to clients come from (`--active-source-port`).
@@ -121,9 +133,11 @@ public struct GatewayConfiguration: Sendable {
     public var certificateUsers: [CertificateUserRule] = []
     public var passivePorts = PassivePorts.range(PortRange(lower: 50000, upper: 50999)!)
     public var passiveAddress = PassiveAddress()
-    public var dataSession = DataSession.prefer
-    /// By the client's network; the first match wins over `dataSession`.
-    public var dataSessionExceptions: [DataSessionException] = []
+    /// Added to a passive port where clients are told of it, since something on the way forwards the one to the other.
+    public var passivePortOffset = 0
+    /// Goes before `passivePortOffset`.
+    public var passivePortMap = PortMap()
+    public var dataSession = DataSession()
     public var backendSource: IPAddress?
     public var activeSourcePort = ActiveSourcePort.any
     /// Take TLS at once on explicit listeners where the client's first byte says so.

@@ -22,6 +22,8 @@ public struct PortRange: Hashable, Sendable, CustomStringConvertible {
 
     public func contains(_ port: UInt16) -> Bool { (lower...upper).contains(port) }
 
+    public func overlaps(_ other: PortRange) -> Bool { lower <= other.upper && other.lower <= upper }
+
     public var description: String { lower == upper ? "\(lower)" : "\(lower)-\(upper)" }
 
     /// One to five digits, at most 65535.

@@ -26,7 +26,9 @@ struct Choices {
     var session = SessionPolicy()
     var passivePorts = GatewayConfiguration.PassivePorts.range(PortRange(lower: 50000, upper: 50999)!)
     var passiveAddress = GatewayConfiguration.PassiveAddress()
-    var dataSession = GatewayConfiguration.DataSession.prefer
+    var passivePortOffset = 0
+    var passivePortMap = PortMap()
+    var dataSession = GatewayConfiguration.DataSession()
     var backendSource: IPAddress?
     var activeSourcePort = GatewayConfiguration.ActiveSourcePort.any
     var autodetect = false
@@ -167,7 +169,11 @@ struct Choices {
             write: "auto, an IPv4 address, a name or interface:NAME, then CIDR=ADDRESS for some clients, with commas between them"
         ) { GatewayConfiguration.PassiveAddress($0) }
         if let address { passiveAddress = address }
-        if let choice = reader.choice("data-session", GatewayConfiguration.DataSession.self) { dataSession = choice }
+        readPortTranslation(&reader)
+        let binding = reader.one(
+            "data-session", write: "require, prefer or off, then CIDR=CHOICE for some clients, with commas between them"
+        ) { GatewayConfiguration.DataSession($0) }
+        if let binding { dataSession = binding }
         if let choice = reader.choice("verify-before-store", SessionPolicy.VerifyBeforeStore.self) {
             session.verifyBeforeStore = choice
         }
@@ -179,6 +185,33 @@ struct Choices {
             GatewayConfiguration.ActiveSourcePort($0)
         }
         if let source { activeSourcePort = source }
+    }
+
+    /// The ports that clients are told must be ports, and somebody must have said which ports there are.
+    private mutating func readPortTranslation(_ reader: inout SettingsReader) {
+        if let offset = reader.number("passive-port-offset", in: -65_535...65_535) { passivePortOffset = offset }
+        let map = reader.one("passive-port-map", write: "PORT=PORT or MIN-MAX=MIN-MAX, our ports first, with commas between them")
+        {
+            PortMap($0)
+        }
+        if let map { passivePortMap = map }
+        guard case .range(let range) = passivePorts else {
+            for name in ["passive-port-offset", "passive-port-map"] where reader.has(name) {
+                reader.report(
+                    name, "the kernel chooses the passive ports", "name them, such as --passive-ports 50000-50099, or one port")
+            }
+            return
+        }
+        if !(1...65_535).contains(Int(range.lower) + passivePortOffset) || Int(range.upper) + passivePortOffset > 65_535 {
+            reader.report(
+                "passive-port-offset", "some ports of --passive-ports (\(range)) would become no ports",
+                "choose a smaller number, or other ports")
+        }
+        for ours in passivePortMap.ports where ours.lower < range.lower || ours.upper > range.upper {
+            reader.report(
+                "passive-port-map", "\(ours) is not within --passive-ports (\(range))",
+                "write the ports that ftpsgate listens on first")
+        }
     }
 
     private mutating func readAccess(_ reader: inout SettingsReader) {
@@ -278,6 +311,8 @@ struct Choices {
         configuration.certificateUsers = certificateUsers
         configuration.passivePorts = passivePorts
         configuration.passiveAddress = passiveAddress
+        configuration.passivePortOffset = passivePortOffset
+        configuration.passivePortMap = passivePortMap
         configuration.dataSession = dataSession
         configuration.backendSource = backendSource
         configuration.activeSourcePort = activeSourcePort

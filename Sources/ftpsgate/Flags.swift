@@ -209,8 +209,18 @@ struct DataFlags: ParsableArguments, Sendable {
     var passiveAddress: String?
     @Option(
         help: ArgumentHelp(
-            "Must data connections resume the control connection's TLS session: require, prefer, off. Default: prefer.",
-            valueName: "choice"), completion: .list(["require", "prefer", "off"]))
+            "Clients are told each passive port plus this number, since something on the way forwards the one to the other. Default: 0.",
+            valueName: "n"))
+    var passivePortOffset: String?
+    @Option(
+        help: ArgumentHelp(
+            "Clients are told other ports than those listened on: OURS=THEIRS, ports or ranges, with commas between several, such as 50000-50009=40000-40009.",
+            valueName: "map"))
+    var passivePortMap: String?
+    @Option(
+        help: ArgumentHelp(
+            "Must data connections resume the control connection's TLS session: require, prefer, off; then CIDR=CHOICE for clients of a network, after commas. Default: prefer.",
+            valueName: "rule"))
     var dataSession: String?
     @Option(
         help: ArgumentHelp(

@@ -121,6 +121,22 @@ extension GatewayConfiguration.PassiveAddress.Source {
     }
 }
 
+extension GatewayConfiguration.DataSession {
+    /// "require", "prefer", "off", and then ",10.0.0.0/8=off" as often as needed.
+    init?(_ text: String) {
+        let parts = text.split(separator: ",", omittingEmptySubsequences: false)
+        guard let first = parts.first, let choice = Choice(rawValue: String(first)) else { return nil }
+        var exceptions: [Exception] = []
+        for part in parts.dropFirst() {
+            let sides = part.split(separator: "=", omittingEmptySubsequences: false)
+            guard sides.count == 2, let network = CIDRBlock(String(sides[0])), let choice = Choice(rawValue: String(sides[1]))
+            else { return nil }
+            exceptions.append(Exception(network: network, choice: choice))
+        }
+        self.init(choice, exceptions: exceptions)
+    }
+}
+
 /// Letters, digits, hyphens and dots; not digits alone, which would be a mistyped address.
 func isHostName(_ text: String) -> Bool {
     let labels = text.split(separator: ".", omittingEmptySubsequences: false)

@@ -35,6 +35,30 @@ private let backend = ["--backend", "192.0.2.9"]
         #expect(choices.workers == Processors.available)
     }
 
+    @Test func clientsMayBeToldOtherPorts() throws {
+        let (choices, problems, _) = try judge(
+            backend + [
+                "--passive-ports", "30000-30009", "--passive-port-offset", "10000", "--passive-port-map", "30009=61000",
+            ])
+        #expect(problems.isEmpty)
+        #expect(choices.passivePortOffset == 10_000)
+        #expect(choices.passivePortMap.seen(30_009) == 61_000)
+        #expect(choices.passivePortMap.seen(30_000) == nil)
+    }
+
+    @Test func dataSessionsGoByNetwork() throws {
+        let (choices, problems, _) = try judge(backend + ["--data-session", "require,10.0.0.0/8=off,192.0.2.7=prefer"])
+        #expect(problems.isEmpty)
+        #expect(
+            choices.dataSession
+                == .init(
+                    .require,
+                    exceptions: [
+                        .init(network: CIDRBlock("10.0.0.0/8")!, choice: .off),
+                        .init(network: CIDRBlock("192.0.2.7")!, choice: .prefer),
+                    ]))
+    }
+
     @Test func anImplicitListenerAloneLeavesPort21Alone() throws {
         let (choices, problems, _) = try judge(backend + ["--listen-implicit", "[::1]:990"])
         #expect(problems.isEmpty)
@@ -246,7 +270,14 @@ private let backend = ["--backend", "192.0.2.9"]
         (["--listen", "http://x"], "--listen http://x"), (["--backend-source", "eth0"], "--backend-source eth0"),
         (["--key", "k"], "--key k"), (["--client-cert", "maybe", "--client-ca", "x"], "--client-cert maybe"),
         (["--control-tls", "never"], "--control-tls never"), (["--data-tls", "no"], "--data-tls no"),
-        (["--data-session", "always"], "--data-session always"), (["--verify-before-store", "on"], "--verify-before-store on"),
+        (["--data-session", "always"], "--data-session always"),
+        (["--data-session", "require,10.0.0.0/8"], "--data-session require,10.0.0.0/8"),
+        (["--passive-port-map", "50000=0"], "--passive-port-map 50000=0"),
+        (["--passive-port-map", "40000=50000"], "--passive-port-map 40000=50000"),
+        (["--passive-port-offset", "-50000"], "--passive-port-offset -50000"),
+        (["--passive-port-offset", "20000"], "--passive-port-offset 20000"),
+        (["--passive-ports", "0:5", "--passive-port-offset", "1"], "--passive-port-offset 1"),
+        (["--verify-before-store", "on"], "--verify-before-store on"),
         (["--upload-eof", "lax"], "--upload-eof lax"), (["--backend-pasv-address", "x"], "--backend-pasv-address x"),
         (["--allow-from", "10.0.0.0/33"], "--allow-from 10.0.0.0/33"), (["--deny-from", "x"], "--deny-from x"),
         (["--access", "write-only"], "--access write-only"), (["--deny-command", "=x"], "--deny-command =x"),

@@ -236,16 +236,20 @@ struct SharedPortTests {
 
     @Test func waitingForAPortHasAnEnd() throws {
         let scene = Scene(seed: 9)
-        let gateway = try SimulatedGateway(scene, ports: 50_000...50_001) { $0.timeouts.idle = .seconds(3600) }
+        let gateway = try SimulatedGateway(scene, ports: 50_000...50_000) { $0.timeouts.idle = .seconds(3600) }
         let clients = try (0..<3).map { _ in try SimulatedClient(gateway) }
-        // One user: the third can share with neither.
+        // One user: they wait in turn, and each promise lasts for as long as the data timeout.
         _ = try clients[0].passive()
-        _ = try clients[1].passive()
+        scene.world.pass(.seconds(10))
+        clients[1].say("EPSV")
+        scene.world.pass(.seconds(10))
         clients[2].say("EPSV")
         #expect(clients[2].isSilent(for: .seconds(290)))
+        try clients[1].expect(229)
         let answer = try clients[2].expect(425, within: .seconds(20))
         #expect(answer.text.contains("No passive port is free"))
         #expect(gateway.log.events("passive_ports.exhausted").count == 1)
+        #expect(gateway.log.last("command.refused").contains("reason=ports_exhausted"))
         try clients[2].ask("PWD", 257)
     }
 

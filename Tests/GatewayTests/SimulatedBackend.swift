@@ -44,16 +44,16 @@ final class SimulatedBackend {
 
         // MARK: Data
 
-        /// Opens a port and says which.
-        func listen(_ reply: (SocketAddress) -> String) {
+        /// Opens a port and says which, or says nothing.
+        func listen(port: UInt16 = 0, _ reply: ((SocketAddress) -> String)? = nil) {
             forgetData()
             do {
-                let acceptor = try backend.host.listen(on: SocketAddress(ip: backend.host.ip, port: 0)) { [unowned self] in
+                let acceptor = try backend.host.listen(on: SocketAddress(ip: backend.host.ip, port: port)) { [unowned self] in
                     self.acceptor?.close()
                     connected(TestPeer($0 as! SimulatedTransport))
                 }
                 self.acceptor = acceptor
-                say(reply(acceptor.address))
+                if let reply { say(reply(acceptor.address)) }
             } catch {
                 preconditionFailure("a simulated port is always free")
             }

@@ -128,6 +128,7 @@ struct UploadTruncationTests {
             try client.expect(226)
             #expect(gateway.backend.stored.last == .init(name: "file", bytes: Array(payload.prefix(size)), end: .fin))
         }
+        #expect(gateway.log.events("upload.forgiven").count == 2)
         let cut = try upload(client)
         cut.sendRaw(Array(cut.records(of: payload, recordSize: 30).dropLast()))
         cut.finish()
@@ -140,6 +141,7 @@ struct UploadTruncationTests {
         reset.reset()
         try client.expect(426)
         #expect(gateway.backend.stored.last?.end == .reset)
+        #expect(gateway.log.events("upload.forgiven").count == 2)
         try client.ask("PWD", 257)
     }
 
