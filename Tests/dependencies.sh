@@ -22,7 +22,7 @@ build_packages=(ca-certificates libevent-dev libssl-dev pkg-config)
 demo_packages=(curl openssl python3 python3-venv)
 # The libraries are those of the unpacked servers.
 test_packages=(
-    git lftp netcat-openbsd procps shellcheck
+    git iproute2 lftp netcat-openbsd procps shellcheck
     libcommons-net-java libio-socket-ssl-perl openjdk-17-jdk-headless rclone tcl tcllib
     filezilla xdotool xvfb
     libcap2 libhiredis0.14 libidn2-0 libmemcached11 libmemcachedutil2 libnss-wrapper libpcre2-posix3 libsodium23 libwrap0

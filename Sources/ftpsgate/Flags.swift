@@ -207,7 +207,9 @@ struct DataFlags: ParsableArguments, Sendable {
             "The address that PASV names: auto (the one that the client connected to), an address, a name, interface:NAME; then CIDR=ADDRESS for clients of a network, after commas. Default: auto.",
             valueName: "rule"))
     var passiveAddress: String?
+    // The number may begin with a minus.
     @Option(
+        parsing: .unconditional,
         help: ArgumentHelp(
             "Clients are told each passive port plus this number, since something on the way forwards the one to the other. Default: 0.",
             valueName: "n"))

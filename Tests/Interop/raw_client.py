@@ -472,7 +472,9 @@ class DataListener:
 
     def __init__(self, host, timeout=DEFAULT_TIMEOUT):
         self.host = host
-        self._socket = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        # A link-local address brings its scope: fe80::1%lo.
+        family, _, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        self._socket = socket.create_server(address, family=family)
         self._socket.settimeout(timeout)
         self._timeout = timeout
         self.port = self._socket.getsockname()[1]
