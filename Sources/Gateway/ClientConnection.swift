@@ -13,6 +13,8 @@ final class ClientConnection {
     private enum Phase {
         case clear
         case handshaking
+        /// The handshake is over, and the client's authority is asked about its certificate (`--client-ocsp`).
+        case judging
         case secured
         /// CCC has been answered: the client's close_notify is awaited, and ours goes out with it or a moment later.
         case endingTLS
@@ -131,14 +133,11 @@ final class ClientConnection {
         switch client.stream.handshake() {
         case .wantsRead, .wantsWrite: return false
         case .done:
-            phase = .secured
-            framer.limit = limits.commandLine
-            clientCertificate = client.stream.tls?.facts?.clientCertificate?.der
-            terms = client.stream.tls?.terms
-            lineage = client.stream.tls?.facts?.lineage
-            journal.secured(client.stream.tls?.facts)
-            if let users = certifiedUsers { events.append(.clientCertified(users: users)) }
-            events.append(.clientSecured)
+            guard let question = client.stream.tls?.statusQuestion, let checker = surroundings.clientStatus else {
+                secured()
+                return true
+            }
+            hold(question, checker, surroundings.configuration.tls.store)
         case .failed(let error):
             if case .certificateRejected(let rejection, let subject) = error {
                 journal.rejected(rejection, of: subject, "control")
@@ -146,6 +145,33 @@ final class ClientConnection {
             events.append(.clientGone(reason(error)))
         }
         return true
+    }
+
+    /// The client is known, and may say what it wants.
+    private func secured() {
+        phase = .secured
+        framer.limit = limits.commandLine
+        clientCertificate = client.stream.tls?.facts?.clientCertificate?.der
+        terms = client.stream.tls?.terms
+        lineage = client.stream.tls?.facts?.lineage
+        journal.secured(client.stream.tls?.facts)
+        if let users = certifiedUsers { events.append(.clientCertified(users: users)) }
+        events.append(.clientSecured)
+    }
+
+    /// Whether the client's authority has revoked its certificate; the clock of the handshake runs on.
+    private func hold(_ question: ClientStatusQuestion, _ checker: ClientStatusChecker, _ store: SessionStore) {
+        phase = .judging
+        checker.ask(question, store) { [weak self] rejection in
+            guard let self, phase == .judging else { return }
+            if let rejection {
+                journal.rejected(rejection, of: question.certificate.subject, "control")
+                events.append(.clientGone(.certificateRejected("\(rejection)")))
+            } else {
+                secured()
+            }
+            run()
+        }
     }
 
     /// The users that the client's certificate names, where certificates bind logins and one was shown.
@@ -157,7 +183,9 @@ final class ClientConnection {
 
     private func takeFromClient() -> Bool {
         // A client that reads no replies is given no more of them.
-        guard phase != .handshaking, session.takesCommands, client.unsentCount < Self.unreadLimit else { return false }
+        guard phase != .handshaking, phase != .judging, session.takesCommands, client.unsentCount < Self.unreadLimit else {
+            return false
+        }
         // What came behind CCC waits until TLS is off.
         if phase != .endingTLS, let line = framer.next() {
             if let event = event(line) { events.append(event) }
@@ -368,7 +396,7 @@ final class ClientConnection {
     // MARK: - The end
 
     private func close(_ reason: CloseReason) {
-        let wasSecured = phase == .secured
+        let wasSecured = phase == .secured || phase == .judging
         let isEndingTLS = phase == .endingTLS
         phase = .over
         events = []

@@ -27,6 +27,8 @@ final class Surroundings {
     private(set) var publicAddress: PublicAddress
     /// Ports that the gateway listens on: no active data connection goes there.
     let ownPorts: Set<UInt16>
+    /// Nil where there is no network to ask over.
+    var clientStatus: ClientStatusChecker?
     /// Set while the gateway is on its way to its end.
     var drain: DrainPace?
     private var lingering: [ObjectIdentifier: Lingering] = [:]

@@ -81,6 +81,7 @@ final class Worker {
                 guard let socket = (transport as? SocketTransport)?.detach() else { return transport.reset() }
                 mailboxes[worker].post(.dataConnection(descriptor: socket.take(), hops: hops))
             })
+        surroundings.clientStatus = ClientStatusChecker(loop: loop, log: outfit.log)
         for descriptor in outfit.passiveSockets { try listen(descriptor) }
         trimming = LoopTimer(loop: loop) { [unowned self] in trim() }
         mail = MailboxReader(outfit.mailboxes[index], loop: loop) { [unowned self] in take($0) }

@@ -23,6 +23,8 @@ public struct CertificateRejection: Error, Sendable, Equatable, CustomStringConv
         case chainTooLong = "chain_too_long"
         /// `hard`: an authority's list of revoked certificates is missing or out of date.
         case noRevocationList = "no_current_crl"
+        /// `hard`: its authority's responder does not say that it is good.
+        case noStatus = "no_ocsp_answer"
         /// It is good, but the operator's rules let others in.
         case notAllowed = "not_allowed"
         case noneSent = "none_sent"
@@ -34,6 +36,14 @@ public struct CertificateRejection: Error, Sendable, Equatable, CustomStringConv
     public let description: String
 
     public static let noneSent = CertificateRejection(reason: .noneSent, description: "the client sent none")
+
+    /// Its authority's responder says so.
+    public static let revoked = CertificateRejection(code: Int(X509_V_ERR_CERT_REVOKED))
+
+    /// Nobody says that it is good, and somebody must (`--client-ocsp hard`).
+    public static func noStatus(_ reason: String) -> CertificateRejection {
+        CertificateRejection(reason: .noStatus, description: reason)
+    }
 
     /// It did not sign the handshake with the certificate's key.
     public static let foreignKey = CertificateRejection(

@@ -6,6 +6,7 @@ package enum OCSPResponse {
     package enum Verdict: Equatable {
         /// Not revoked; nil where no end is named, else seconds since 1970.
         case good(until: Int64?)
+        case revoked
         case bad(String)
     }
 
@@ -39,8 +40,9 @@ package enum OCSPResponse {
         guard OCSP_resp_find_status(basic, id, &status, &reason, &revocationTime, &thisUpdate, &nextUpdate) == 1 else {
             return .bad("it is about another certificate")
         }
-        guard status == V_OCSP_CERTSTATUS_GOOD else { return .bad("it says that the certificate is not good") }
         guard OCSP_check_validity(thisUpdate, nextUpdate, clockSkew, -1) == 1 else { return .bad("it is out of date") }
+        if status == V_OCSP_CERTSTATUS_REVOKED { return .revoked }
+        guard status == V_OCSP_CERTSTATUS_GOOD else { return .bad("the responder does not know the certificate") }
         return .good(
             until: nextUpdate.flatMap { time in
                 var parts = tm()

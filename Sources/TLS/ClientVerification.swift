@@ -22,7 +22,7 @@ final class ClientVerification: Sendable {
         }
         trust = try Self.load(policy)
         let authorities = trust?.authorities.map(\.sha256Fingerprint).sorted().joined(separator: " ") ?? ""
-        let rules = "allowed \(policy.allowed) denied \(policy.denied)"
+        let rules = "allowed \(policy.allowed) denied \(policy.denied) ocsp \(policy.statusCheck.rawValue)"
         sessionContext = sha256(
             Array("\(policy.demand.rawValue) \(policy.depth) \(policy.revocationCheck.rawValue) \(authorities) \(rules)".utf8))
     }
@@ -86,7 +86,9 @@ final class ClientVerification: Sendable {
                     guard let certificate else { return 0 }
                     connection.refusedByRules = connection.refusal(of: certificate)
                     guard connection.refusedByRules != nil else { return 1 }
-                    X509_STORE_CTX_set_error(verification, X509_V_ERR_APPLICATION_VERIFICATION)
+                    let isRevoked = connection.refusedByRules == .revoked
+                    X509_STORE_CTX_set_error(
+                        verification, isRevoked ? X509_V_ERR_CERT_REVOKED : X509_V_ERR_APPLICATION_VERIFICATION)
                 }
                 connection.rejectedCertificate = certificate
                 return 0
@@ -95,12 +97,14 @@ final class ClientVerification: Sendable {
 
     /// Whether a session may be resumed: its client's certificate is judged anew. Where it is not, a full handshake follows,
     /// in which the client shows all that it has.
-    func accepts(resumed session: OpaquePointer, knowing intermediates: Intermediates) -> Bool {
+    func accepts(
+        resumed session: OpaquePointer, knowing intermediates: Intermediates, _ isWanted: (Certificate) -> Bool
+    ) -> Bool {
         guard let trust else { return true }
         guard let leaf = SSL_SESSION_get0_peer(session) else { return policy.demand == .request }
         X509_up_ref(leaf)
         guard let certificate = try? Certificate(X509Handle(owning: leaf)) else { return false }
-        return trust.judge([certificate] + intermediates.all) == nil
+        return trust.judge([certificate] + intermediates.all) == nil && isWanted(certificate)
     }
 }
 

@@ -63,6 +63,7 @@ public final class SessionStore: Sendable {
     let cache = SessionCache()
     public let staples = StapleStore()
     let intermediates = Intermediates()
+    public let clientStatuses = ClientStatusStore()
 
     public init(ticketKeys: TicketKeys = TicketKeys()) { self.ticketKeys = ticketKeys }
 }

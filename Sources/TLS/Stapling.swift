@@ -27,6 +27,7 @@ struct Staple: Sendable {
         }
         switch OCSPResponse.verdict(response, certificate: certificate, issuer: issuer) {
         case .good(let until): nextUpdate = until
+        case .revoked: throw TLSConfigurationError("\(file): \(Self.revoked); fetch a new one, or remove the file.")
         case .bad(let reason): throw TLSConfigurationError("\(file): \(reason); fetch a new one, or remove the file.")
         }
     }
@@ -37,9 +38,12 @@ struct Staple: Sendable {
         self.certificate = certificate.der
         switch OCSPResponse.verdict(response, certificate: certificate, issuer: issuer) {
         case .good(let until): nextUpdate = until
+        case .revoked: throw TLSConfigurationError(Self.revoked)
         case .bad(let reason): throw TLSConfigurationError(reason)
         }
     }
+
+    private static let revoked = "it says that the certificate is not good"
 
     func isFor(_ der: [UInt8]) -> Bool { certificate == der }
 

@@ -68,7 +68,7 @@ public final class TLSConnection {
     let context: TLSContext
     var policy: TLSPolicy { context.policy }
     /// The identities and the rules that the client's name has led to.
-    private var selected: ServerContext
+    private(set) var selected: ServerContext
     private var scope: TLSContext.Scope
     private var serverName: String?
     /// For the log, where it was not taken.
@@ -152,12 +152,14 @@ public final class TLSConnection {
 
     /// Whether the certificate in a session is still good enough to resume it.
     func accepts(resumed session: OpaquePointer) -> Bool {
-        selected.verification.accepts(resumed: session, knowing: store.intermediates)
+        selected.verification.accepts(resumed: session, knowing: store.intermediates) { [self] in refusal(of: $0) == nil }
     }
 
     /// What the rules that count here have against a certificate that is good otherwise.
     func refusal(of certificate: Certificate) -> CertificateRejection? {
-        selected.verification.trust?.refusal(of: certificate)
+        let verification = selected.verification
+        if let refusal = verification.trust?.refusal(of: certificate) { return refusal }
+        return verification.policy.statusCheck != .off && store.clientStatuses.isRevoked(certificate) ? .revoked : nil
     }
 
     public func handshake() -> Step {

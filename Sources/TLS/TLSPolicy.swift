@@ -36,6 +36,9 @@ public struct TLSPolicy: Sendable, Equatable {
         public var revocationLists: String?
         /// `--client-crl-check`.
         public var revocationCheck = RevocationCheck.off
+        /// Whether the authorities' responders are asked: `soft` refuses what they call revoked, `hard` what they do not call good
+        /// (`--client-ocsp`).
+        public var statusCheck = RevocationCheck.off
         /// Where it is not empty, one of these must match (`--client-cert-allow`).
         public var allowed: [CertificateRule] = []
         /// None of these may match (`--client-cert-deny`).

@@ -17,6 +17,7 @@ extension Choices {
         rules.revocationLists = reader.one("client-crl", write: "a file or a folder", path)
         if rules.revocationLists != nil { rules.revocationCheck = .soft }
         if let check = reader.choice("client-crl-check", RevocationCheck.self) { rules.revocationCheck = check }
+        if let check = reader.choice("client-ocsp", RevocationCheck.self) { rules.statusCheck = check }
         rules.allowed = reader.list("client-cert-allow", write: Self.certificateRule) { CertificateRule($0) }
         rules.denied = reader.list("client-cert-deny", write: Self.certificateRule) { CertificateRule($0) }
         if let wanted = reader.yesOrNo("client-ca-names") { rules.namesAuthorities = wanted }
@@ -47,7 +48,7 @@ extension Choices {
 
     private static let dependentFlags = [
         "client-ca", "client-crl", "client-crl-check", "client-cert-user", "client-cert-login", "client-cert-allow",
-        "client-cert-deny",
+        "client-cert-deny", "client-ocsp",
     ]
 
     static let certificateRule =
@@ -56,7 +57,8 @@ extension Choices {
     private mutating func readExceptions(_ reader: inout SettingsReader, from rules: TLSPolicy.ClientCertificates) {
         let exceptions = reader.list(
             "client-cert-for",
-            write: "PORT or NAME, then =off, =request or =require, and ,ca=PATH, ,crl=PATH, ,allow=RULE or ,deny=RULE behind it"
+            write:
+                "PORT or NAME, then =off, =request or =require, and ,ca=PATH, ,crl=PATH, ,ocsp=CHOICE, ,allow=RULE or ,deny=RULE behind it"
         ) { ClientCertificateException($0, from: rules) }
         for exception in exceptions {
             switch exception.whom {
@@ -144,6 +146,9 @@ struct ClientCertificateException {
             case "crl":
                 rules.revocationLists = option[1]
                 if rules.revocationCheck == .off { rules.revocationCheck = .soft }
+            case "ocsp":
+                guard let check = RevocationCheck(rawValue: option[1]) else { return nil }
+                rules.statusCheck = check
             case "allow", "deny":
                 guard let rule = CertificateRule(option[1]) else { return nil }
                 if option[0] == "allow" { allowed.append(rule) } else { denied.append(rule) }

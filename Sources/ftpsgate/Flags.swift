@@ -123,7 +123,7 @@ struct TLSFlags: ParsableArguments, Sendable {
     var clientCa: String?
     @Option(
         help: ArgumentHelp(
-            "Other rules for clients of one port, or for those that ask for one name (SNI), such as 990=require or partner.example.com=require,ca=FILE,crl=FILE,allow=RULE,deny=RULE; repeatable.",
+            "Other rules for clients of one port, or for those that ask for one name (SNI), such as 990=require or partner.example.com=require,ca=FILE,crl=FILE,ocsp=hard,allow=RULE,deny=RULE; repeatable.",
             valueName: "rule"))
     var clientCertFor: [String] = []
     @Option(
@@ -140,6 +140,11 @@ struct TLSFlags: ParsableArguments, Sendable {
             "How the lists count: off, soft (what they name is refused), hard (every authority must have a current list). Default: soft with --client-crl.",
             valueName: "choice"))
     var clientCrlCheck: String?
+    @Option(
+        help: ArgumentHelp(
+            "Ask the responder (OCSP) that a client's certificate names: off, soft (what it calls revoked is refused), hard (what it does not call good). Default: off.",
+            valueName: "choice"), completion: .list(["off", "soft", "hard"]))
+    var clientOcsp: String?
     @Option(
         help: ArgumentHelp(
             "Only clients whose certificate has this: cn, ou, o, email, dns, uri, upn, subject, issuer, serial, spki (the key's SHA-256) or sha256, then = and a pattern, such as ou=Printers; repeatable, and one is enough.",

@@ -62,7 +62,7 @@ import Wire
         let (choices, problems) = try judge([
             "--client-cert", "require", "--client-ca", "ca.crt", "--client-cert-allow", "ou=Printers", "--client-cert-allow",
             "issuer=CN=a, b", "--client-cert-deny", "serial=0a:1B", "--client-cert-for",
-            "partner.example.com=require,allow=cn=joe,allow=uri=urn:x:*",
+            "partner.example.com=require,ocsp=hard,allow=cn=joe,allow=uri=urn:x:*",
         ])
         #expect(problems.isEmpty)
         let everyone = choices.tls.clientCertificates
@@ -71,6 +71,7 @@ import Wire
         let partner = choices.tls.clientCertificatesByName["partner.example.com"]
         #expect(partner?.allowed.map(\.description) == ["cn=joe", "uri=urn:x:*"])
         #expect(partner?.denied == everyone.denied)
+        #expect(partner?.statusCheck == .hard && everyone.statusCheck == .off)
     }
 
     @Test func bundlesNeedNoKey() throws {
@@ -125,6 +126,9 @@ import Wire
             (["--client-cert", "require", "--client-cert-allow", "foo=x"], "write cn, ou, o, email"),
             (["--client-cert", "require", "--client-cert-deny", "serial=xyz"], "write cn, ou, o, email"),
             (["--client-cert-deny", "cn=x"], "no client is asked for a certificate"),
+            (["--client-ocsp", "soft"], "no client is asked for a certificate"),
+            (["--client-cert", "require", "--client-ocsp", "maybe"], "one of off, soft, hard"),
+            (["--client-cert", "require", "--client-cert-for", "x.example=require,ocsp=maybe"], "write PORT or NAME"),
             (["--client-cert", "require", "--client-cert-for", "x.example=off,allow=cn"], "write PORT or NAME"),
             (["--client-cert", "require", "--client-cert-depth", "21"], "write a number from 0 to 20"),
             (["--client-cert", "require", "--client-cert-login", open], "protect it: chmod 600"),

@@ -9,7 +9,9 @@ import socket
 import ssl
 import struct
 import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 from certificates import Identity
@@ -54,8 +56,8 @@ def dated(folder, name, start, end, authority="ca"):
 
 @pytest.fixture(scope="module")
 def folder(session_folder):
-    folder = session_folder / "bad-clients"
-    folder.mkdir()
+    # A module's fixtures may be made several times in a process.
+    folder = Path(tempfile.mkdtemp(prefix="bad-clients-", dir=session_folder))
 
     def cert(*arguments):
         subprocess.run([binary(), "cert", *arguments], cwd=folder, check=True, capture_output=True, timeout=60)
@@ -76,8 +78,7 @@ def folder(session_folder):
 
 
 def start(name, folder, backends, session_folder, *flags):
-    own = session_folder / f"gateway-{name}"
-    own.mkdir()
+    own = Path(tempfile.mkdtemp(prefix=f"gateway-{name}-", dir=session_folder))
     secret = folder / "ticket.secret"
     if not secret.exists():
         secret.write_bytes(os.urandom(32))

@@ -112,6 +112,7 @@ def greets(gateway, trusted):
 def test_a_bundle_serves_as_certificate_and_key(backends, start_gateway, scratch, identity, maker, source):
     bundle = maker(scratch, identity, "ge heim ü")
     (scratch / "passphrase").write_bytes("ge heim ü\r\n".encode())
+    (scratch / "passphrase").chmod(0o600)
     value = {"file": scratch / "passphrase", "env": "SECRET", "command": f"cat {scratch}/passphrase"}[source]
     flags = ("--cert", bundle, f"--key-passphrase-{source}", value)
     gateway = start_gateway(backends("pyftpdlib"), *flags, identity=None, environment={"SECRET": "ge heim ü"})

@@ -2,6 +2,8 @@
 
 import json
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 from gateway import binary
@@ -12,8 +14,8 @@ SSLYZE = PROJECT / ".build" / "scanner" / "bin" / "sslyze"
 
 @pytest.fixture(scope="module")
 def folder(session_folder):
-    folder = session_folder / "scanned"
-    folder.mkdir()
+    # A module's fixtures may be made several times in a process.
+    folder = Path(tempfile.mkdtemp(prefix="scanned-", dir=session_folder))
     for arguments in (["authority", "ca"], ["create", "ec"], ["create", "rsa", "--key-type", "rsa-3072"]):
         names = ["--authority", "ca", "--dns", "localhost"] if arguments[0] == "create" else []
         subprocess.run([binary(), "cert", *arguments, *names], cwd=folder, check=True, capture_output=True, timeout=60)
