@@ -6,7 +6,7 @@ import subprocess
 import clients
 import pytest
 from clients import Route
-from gateway import binary
+from gateway import StartFailed, binary
 from raw_client import tls_context
 
 
@@ -114,3 +114,33 @@ def test_the_best_group_that_openssl_has_is_agreed_on(backends, gateways):
     )
     has_it = min(openssl_of(binary(), "--version"), openssl_of("openssl", "version")) >= (3, 5)
     assert ("X25519MLKEM768" if has_it else "Server Temp Key: X25519,") in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize(("flags", "seconds"), [((), 24 * 3600), (("--tls-session-lifetime", "2h"), 2 * 3600)])
+def test_sessions_can_be_resumed_as_long_as_the_operator_says(backends, start_gateway, connect, version, flags, seconds):
+    """A day by default: sessions last, and their data connections resume theirs to the end."""
+    backend = backends("pyftpdlib")
+    client = connect(start_gateway(backend, *flags), login=backend, version=version)
+    client.download(backend.path(""), verb="LIST")
+    assert client.session.ticket_lifetime_hint == seconds
+
+
+@pytest.mark.parametrize("text", ["59s", "8d", "never"])
+def test_a_lifetime_out_of_range_is_named(backends, start_gateway, text):
+    with pytest.raises(StartFailed) as failure:
+        start_gateway(backends("pyftpdlib"), "--tls-session-lifetime", text)
+    assert failure.value.status == 64 and "--tls-session-lifetime" in failure.value.log
+
+
+@pytest.mark.parametrize(("choice", "is_good"), [("ECDSA+SHA384", False), ("ECDSA+SHA256", True)])
+def test_signature_algorithms_are_the_operators_choice(backends, start_gateway, choice, is_good):
+    gateway = start_gateway(backends("pyftpdlib"), "--tls-signatures", choice)
+    done = subprocess.run(
+        ["openssl", "s_client", "-connect", f"127.0.0.1:{gateway.port('implicit')}", "-sigalgs", "ECDSA+SHA256"],
+        input="",
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert ("Peer signing digest: SHA256" in done.stdout) == is_good, done.stdout + done.stderr
