@@ -9,30 +9,23 @@ final class Arrival {
     let hops: Int
     private let scheduler: any Scheduler
     private let patience: Duration
-    private let claim: (ClientHello) -> SessionTag?
     private var clock: (any NetIO.Timer)?
     private var hasSpoken = false
     private var isOver = false
 
-    /// The client has shown whose session it resumes; nil where it resumes none, or speaks no TLS.
-    var onShown: ((SessionTag?) -> Void)?
+    /// The client has begun; nil where it does not speak TLS.
+    var onShown: ((ClientHello?) -> Void)?
     /// It has said nothing for a while, and its time is not over: does anybody still wait for it?
     var onSilence: (() -> Void)?
     /// It is gone before it has shown anything, or takes too long.
     var onGone: (() -> Void)?
 
-    /// - Parameters:
-    ///   - patience: from the first byte to the last of a ClientHello; zero means without end.
-    ///   - claim: tells whose session a client means to resume.
-    init(
-        _ transport: any Transport, hops: Int, scheduler: any Scheduler, patience: Duration,
-        claim: @escaping (ClientHello) -> SessionTag?
-    ) {
+    /// - Parameter patience: from the first byte to the last of a ClientHello; zero means without end.
+    init(_ transport: any Transport, hops: Int, scheduler: any Scheduler, patience: Duration) {
         self.transport = transport
         self.hops = hops
         self.scheduler = scheduler
         self.patience = patience
-        self.claim = claim
     }
 
     func start() {
@@ -62,7 +55,7 @@ final class Arrival {
             return ClientHello.read(Array(buffer[..<count]))
         }
         switch reading {
-        case .whole(let hello): shown(claim(hello))
+        case .whole(let hello): shown(hello)
         case .notTLS, .unreadable: shown(nil)
         case .incomplete:
             if !hasSpoken {
@@ -81,9 +74,9 @@ final class Arrival {
         }
     }
 
-    private func shown(_ tag: SessionTag?) {
+    private func shown(_ hello: ClientHello?) {
         leave()
-        onShown?(tag)
+        onShown?(hello)
     }
 
     private func gone() {

@@ -166,9 +166,9 @@ final class PassivePorts {
             // It is running at this moment.
             environment.scheduler.later { _ = arrival }
         }
-        arrival.onShown = { [unowned self] tag in
+        arrival.onShown = { [unowned self] hello in
             forget()
-            decide(transport, hops, tag)
+            decide(transport, hops, hello)
         }
         arrival.onGone = { [weak reservation] in
             forget()
@@ -191,9 +191,9 @@ final class PassivePorts {
             undecidedOfAddress[client] = undecidedOfAddress[client].flatMap { $0 > 1 ? $0 - 1 : nil }
             environment.scheduler.later { _ = arrival }
         }
-        arrival.onShown = { [unowned self] tag in
+        arrival.onShown = { [unowned self] hello in
             forget()
-            decide(transport, hops, tag)
+            decide(transport, hops, hello)
         }
         arrival.onSilence = { [unowned self, unowned arrival] in
             // Those who waited may have their connections by now: perhaps it is clear whose this one is.
@@ -209,15 +209,17 @@ final class PassivePorts {
     }
 
     private func makeArrival(_ transport: any Transport, _ hops: Int) -> Arrival {
-        Arrival(
-            transport, hops: hops, scheduler: environment.scheduler, patience: environment.handshakeTimeout(),
-            claim: environment.claim)
+        Arrival(transport, hops: hops, scheduler: environment.scheduler, patience: environment.handshakeTimeout())
     }
 
-    /// It has shown whose session it resumes, or that it resumes none.
-    private func decide(_ transport: any Transport, _ hops: Int, _ tag: SessionTag?) {
+    /// It has shown whose session it resumes, or that it resumes none. Where only one session waits on its port that is left to
+    /// the handshake, which opens the ticket anyway.
+    private func decide(_ transport: any Transport, _ hops: Int, _ hello: ClientHello?) {
         let (port, client) = (transport.localAddress.port, transport.peerAddress.ip.unmapped)
-        switch plans.judge(port: port, client: client, tag: tag) {
+        let verdict =
+            plans.judgeAlone(port: port, client: client)
+            ?? plans.judge(port: port, client: client, tag: hello.flatMap { environment.claim($0) })
+        switch verdict {
         case .owner(let id, let worker, let needsProof):
             guard worker == environment.worker else { return handOver(transport, to: worker, hops) }
             guard let reservation = reservations[id] else { return turnAway(transport, "stray") }

@@ -239,6 +239,16 @@ final class WaitingPlans: Sendable {
         }
     }
 
+    /// What `judge` says whatever the connection means to resume; nil where that counts.
+    func judgeAlone(port: UInt16, client: IPAddress) -> Verdict? {
+        state.withLock { state in
+            guard let index = state.indexOfPort[port], state.ports[index].waiting == 1,
+                let id = state.groups[Place(port: port, client: client)]?.members.first, let entry = state.entries[id]
+            else { return nil }
+            return .owner(id, worker: entry.wish.worker, needsProof: false)
+        }
+    }
+
     /// - Parameter tag: whose TLS session the connection means to resume.
     func judge(port: UInt16, client: IPAddress, tag: SessionTag?) -> Verdict {
         state.withLock { state in

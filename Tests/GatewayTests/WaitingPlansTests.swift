@@ -185,6 +185,24 @@ struct WaitingPlansTests {
         #expect(plans.firstLook(port: 50_000, client: IPAddress(192, 0, 2, 77)) == .stray)
     }
 
+    @Test func whereOneWaitsNobodyAsksWhatIsResumed() {
+        let (plans, _) = make([50_000])
+        #expect(plans.judgeAlone(port: 50_000, client: Self.home) == nil)
+        let mine = reserve(plans, wish("anna"))
+        #expect(plans.judgeAlone(port: 50_000, client: Self.home) == .owner(mine.id, worker: 0, needsProof: false))
+        #expect(plans.judgeAlone(port: 50_000, client: Self.away) == nil)
+        #expect(plans.judgeAlone(port: 50_001, client: Self.home) == nil)
+        // Somebody else of another address may come from this one.
+        let theirs = reserve(plans, wish("bert", from: Self.away))
+        #expect(plans.judgeAlone(port: 50_000, client: Self.home) == nil)
+        plans.release(theirs.id, now: .zero)
+        #expect(plans.judgeAlone(port: 50_000, client: Self.home) == .owner(mine.id, worker: 0, needsProof: false))
+        let other = reserve(plans, wish("carl"))
+        #expect(plans.judgeAlone(port: 50_000, client: Self.home) == nil)
+        plans.release(mine.id, now: .zero)
+        #expect(plans.judgeAlone(port: 50_000, client: Self.home) == .owner(other.id, worker: 0, needsProof: false))
+    }
+
     /// Behind large translators, control and data connections can have different addresses.
     @Test func aProvedSessionMayComeFromAnotherAddress() {
         let (plans, _) = make([50_000])
