@@ -19,9 +19,9 @@ from processes import Backend, Missing, compile_programs, find, raise_limits, sc
 LIMITS = {
     "system calls/GiB, download": 8000,
     "system calls/GiB, upload": 8000,
-    "system calls/file": 90,
-    "instructions/NOOP": 200_000,
-    "instructions/file": 4_000_000,
+    "system calls/file": 80,
+    "instructions/NOOP": 100_000,
+    "instructions/file": 3_600_000,
 }
 
 

@@ -263,6 +263,8 @@ def _traced(bench, strace, peer, load):
         tracer.wait(10)
     load.close()
     totals = [line.split() for line in summary.read_text().splitlines() if line.endswith(" total")]
+    if not totals:
+        raise Missing("strace counted nothing: it may not trace processes here")
     return int(totals[-1][3]), result
 
 
