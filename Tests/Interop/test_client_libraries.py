@@ -10,7 +10,10 @@ SERVERS = ["vsftpd", "pyftpdlib", "proftpd", "pureftpd", "inetutils", "tcllib"]
 
 # aioftp cannot read the listings of inetutils, with or without a gateway.
 PAIRS = [
-    (client, server) for client in library_clients.ALL for server in SERVERS if (client.name, server) != ("aioftp", "inetutils")
+    (client, server)
+    for client in [*clients.ALL, *library_clients.ALL]
+    for server in SERVERS
+    if (client.name, server) != ("aioftp", "inetutils")
 ]
 
 

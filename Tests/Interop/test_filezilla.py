@@ -4,11 +4,13 @@ import pytest
 from clients import Route, some_bytes
 from filezilla import FileZilla
 
-SETUPS = [("explicit", "PASV"), ("implicit", "PASV"), ("explicit", "PORT")]
+WAYS = [(server, mode, setup) for server in ("vsftpd", "proftpd") for mode, setup in (("implicit", "PASV"), ("explicit", "PORT"))]
+WAYS += [
+    (server, "explicit", "PASV") for server in ("vsftpd", "proftpd", "pureftpd", "pyftpdlib", "inetutils", "aioftp", "tcllib")
+]
 
 
-@pytest.mark.parametrize("mode,setup", SETUPS, ids=["explicit", "implicit", "active"])
-@pytest.mark.parametrize("server", ["vsftpd", "proftpd"])
+@pytest.mark.parametrize("server,mode,setup", WAYS)
 def test_list_upload_download(server, mode, setup, start_backend, start_gateway, scratch):
     backend = start_backend(server)
     gateway = start_gateway(backend, "--data-session", "require")
