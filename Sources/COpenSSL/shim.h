@@ -35,6 +35,14 @@ static const unsigned long shim_XN_FLAG_RFC2253 = XN_FLAG_RFC2253;
 
 static inline void shim_SSL_set_msg_callback_arg(SSL *s, void *argument) { SSL_set_msg_callback_arg(s, argument); }
 
+// STACK_OF is made of macros. Whether a cipher of TLS 1.2 or before authenticates with this kind of key (NID_auth_rsa and kin).
+static inline int shim_SSL_CTX_has_cipher_for(const SSL_CTX *c, int auth) {
+    STACK_OF(SSL_CIPHER) *ciphers = SSL_CTX_get_ciphers(c);
+    for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); i++)
+        if (SSL_CIPHER_get_auth_nid(sk_SSL_CIPHER_value(ciphers, i)) == auth) return 1;
+    return 0;
+}
+
 static const int shim_ERR_R_UNSUPPORTED = ERR_R_UNSUPPORTED;
 
 // Constants made by the macro SSL_OP_BIT.

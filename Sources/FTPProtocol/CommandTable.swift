@@ -55,6 +55,9 @@ public enum CommandTable {
 
     public static func row(for verb: Command.Verb) -> Row { rows[verb] ?? Row(.unknown, .unknown) }
 
+    /// Every verb that has a row.
+    public static var verbs: [Command.Verb] { Array(rows.keys) }
+
     /// What a command does to the backend's files, where its argument has a say in it.
     public static func effect(of command: Command) -> Row.Effect {
         switch command.verb {

@@ -29,6 +29,7 @@ extension Reply {
     public static let alreadySecured = Reply(503, "TLS is already in use.")
     public static let authNeedsArgument = Reply(501, "AUTH needs a mechanism: send AUTH TLS.")
     public static let unknownMechanism = Reply(504, "Unknown mechanism: send AUTH TLS.")
+    public static let noCertificate = Reply(431, "No certificate fits the TLS settings: ask the operator.")
     public static let tlsRequired = Reply(530, "Encryption required: send AUTH TLS first.")
     public static let secureFirst = Reply(503, "Send AUTH TLS first.")
     public static let pbszOK = Reply(200, "PBSZ=0")

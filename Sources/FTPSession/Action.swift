@@ -100,6 +100,7 @@ public enum Note: Equatable, Sendable {
         case networkProtocol = "network_protocol"
         case hostUnknown = "host_unknown"
         case unsupported = "unsupported"
+        case noCertificate = "no_certificate"
     }
 }
 

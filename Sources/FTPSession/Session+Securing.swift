@@ -45,16 +45,20 @@ extension Session {
         guard security == .clear else { return refuse(command, .outOfOrder, .alreadySecured) }
         // What was agreed with whoever sat on the line must not hold for the client behind TLS, a login least of all.
         guard login == .none else { return refuse(command, .outOfOrder, .authTooLate) }
+        let isPrivate: Bool
         switch command.wordText {
-        case "TLS": isDataPrivate = policy.protDefaultExplicit == .private
-        case "TLS-C": isDataPrivate = false
-        case "SSL": isDataPrivate = policy.authSSLProt == .private
-        case "TLS-P": isDataPrivate = true
+        case "TLS": isPrivate = policy.protDefaultExplicit == .private
+        case "TLS-C": isPrivate = false
+        case "SSL": isPrivate = policy.authSSLProt == .private
+        case "TLS-P": isPrivate = true
         case "": return refuse(command, .malformedArgument, .authNeedsArgument)
         default: return refuse(command, .unsupported, .unknownMechanism)
         }
+        // A handshake could not but fail (RFC 2228 section 3).
+        guard facts.canSecure else { return refuse(command, .noCertificate, .noCertificate) }
         guard queue.isEmpty else { return end(.pipelinedBeforeTLS) }
-        hasProtectionBuffer = isDataPrivate || policy.pbszOptional
+        isDataPrivate = isPrivate
+        hasProtectionBuffer = isPrivate || policy.pbszOptional
         reply(.startTLS)
         state = .securing
         actions += [.protectData(isDataPrivate), .cancelTimer(.idle), .setTimer(.handshake), .startTLS]

@@ -85,11 +85,17 @@ public struct Session: ~Copyable {
         public var passiveAddress: IPAddress?
         /// Ports that the gateway itself listens on: never the target of an active data connection.
         public var ownPorts: Set<UInt16>
-        public init(client: SocketAddress, isImplicit: Bool, passiveAddress: IPAddress?, ownPorts: Set<UInt16> = []) {
+        /// Whether any certificate fits the versions and ciphers of TLS that the operator chose.
+        public var canSecure: Bool
+        public init(
+            client: SocketAddress, isImplicit: Bool, passiveAddress: IPAddress?, ownPorts: Set<UInt16> = [],
+            canSecure: Bool = true
+        ) {
             self.client = client
             self.isImplicit = isImplicit
             self.passiveAddress = passiveAddress
             self.ownPorts = ownPorts
+            self.canSecure = canSecure
         }
     }
 

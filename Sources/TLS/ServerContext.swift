@@ -61,6 +61,12 @@ final class ServerContext: @unchecked Sendable {
         KeyAge.watch(pointer)
     }
 
+    /// Whether a cipher of TLS 1.2 or before goes with this key.
+    func hasCipher(for key: PrivateKey) -> Bool {
+        let kind = key.algorithm.hasPrefix("RSA") ? NID_auth_rsa : NID_auth_ecdsa
+        return shim_SSL_CTX_has_cipher_for(pointer, kind) == 1
+    }
+
     private func chooseGroups(_ groups: String?) throws(TLSConfigurationError) {
         if let groups {
             guard shim_SSL_CTX_set1_groups_list(pointer, groups) == 1 else {

@@ -59,6 +59,12 @@ public final class TLSContext: @unchecked Sendable {
 
     deinit { Self.living.subtract(1, ordering: .relaxed) }
 
+    /// Whether clients that ask for no name can be served at all: in TLS 1.2 and before, ciphers and keys must fit each other.
+    public var canServe: Bool {
+        guard policy.maximumVersion < .tls13 else { return true }
+        return groups[0].contains { context(0, .everyone).hasCipher(for: $0.key) }
+    }
+
     /// Who serves which name: of each kind of key the first identity that has it. Certificates of one host need not agree in
     /// all their names for that.
     private func group(_ identities: [TLSIdentity]) {

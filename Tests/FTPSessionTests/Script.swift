@@ -27,6 +27,8 @@ enum Script {
         case "accepted": return .accepted
         case "secured": return .clientSecured
         case "client gone": return .clientGone(.clientClosed)
+        case "client reset": return .clientGone(.clientReset(errno: 104))
+        case "certificate rejected": return .clientGone(.certificateRejected("expired"))
         case "tls failed": return .clientGone(.tlsFailed("no shared cipher"))
         case "tls on an explicit port": return .clientGone(.tlsOnExplicitPort)
         case "backend closed": return .backendClosed

@@ -259,6 +259,7 @@ struct Player {
         case "--hide-backend": policy.hideBackend = true
         case "--allow-ccc": policy.allowCCC = true
         case "--max-login-attempts": policy.maxLoginAttempts = try require(Int(value), text)
+        case "no-certificate": facts.canSecure = false
         case "certificate-name": policy.hostNames.append(value)
         default: throw Script.Problem(description: "no such setting: \(text)")
         }

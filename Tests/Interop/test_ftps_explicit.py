@@ -42,6 +42,17 @@ def test_nothing_of_value_passes_before_tls(scripted, start_gateway, connect):
     assert backend.sessions == [], "a client without TLS reached the backend"
 
 
+def test_431_where_no_certificate_fits_the_settings(scripted, start_gateway, connect):
+    """The key is of an elliptic curve, and the only ciphers are RSA's."""
+    gateway = start_gateway(scripted(), "--tls-max", "1.2", "--tls-ciphers", "ECDHE-RSA-AES128-GCM-SHA256")
+    client = connect(gateway, secure=False)
+    assert client.command("AUTH TLS", 431).text == "431 No certificate fits the TLS settings: ask the operator."
+    client.command("NOOP", 200)
+    assert len(gateway.events("command.refused", reason="no_certificate")) == 1
+    fits = start_gateway(scripted(), "--tls-max", "1.2", "--tls-ciphers", "ECDHE-ECDSA-AES128-GCM-SHA256")
+    connect(fits, version="1.2").command("NOOP", 200)
+
+
 def test_auth_tells_apart_what_it_does_not_know(backends, gateways, connect):
     client = connect(gateways(backends("pyftpdlib")), secure=False)
     client.command("AUTH KERBEROS_V4", 504)
