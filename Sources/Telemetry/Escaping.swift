@@ -32,7 +32,8 @@ enum Escaping {
             case "\n": line += "\\n"
             case "\r": line += "\\r"
             case "\t": line += "\\t"
-            default: isHarmful(scalar) ? line += code(scalar) : line.unicodeScalars.append(scalar)
+            case _ where isHarmful(scalar): line += code(scalar)
+            default: line.unicodeScalars.append(scalar)
             }
         }
     }
