@@ -248,7 +248,7 @@ struct SharedPortTests {
         try clients[1].expect(229)
         let answer = try clients[2].expect(425, within: .seconds(20))
         #expect(answer.text.contains("No passive port is free"))
-        #expect(gateway.log.events("passive_ports.exhausted").count == 1)
+        #expect(!gateway.log.events("passive_ports.exhausted").isEmpty)
         #expect(gateway.log.last("command.refused").contains("reason=ports_exhausted"))
         try clients[2].ask("PWD", 257)
     }
