@@ -1,8 +1,11 @@
 """Active data connections: PORT and EPRT, over IPv4 and IPv6, explicit and implicit; each with any mode towards the backend."""
 
+import socket
+
 import clients
 import pytest
 from clients import Route, round_trip
+from raw_client import Connection
 
 
 def _routes():
@@ -68,6 +71,24 @@ def test_no_address_but_the_clients_own(backends, gateways, connect):
     for line in ("PORT 1,2,3", "PORT", "EPRT |1|127.0.0.1|", "PORT 127,0,0,1,256,1"):
         client.command(line, 501)
     assert "(1" in client.command("EPRT |2|::1|50000|", 522).text
+
+
+def test_the_gateways_own_ports_are_its_own_at_its_own_address_only(backends, start_gateway, connect):
+    """A client elsewhere may well listen on a number that is a passive port here."""
+    backend = backends("pyftpdlib")
+    backend.put("small", b"content")
+    gateway = start_gateway(backend)
+    port = gateway.passive_ports()[0]
+    client = connect(gateway, login=backend)
+    client.command(f"EPRT |1|127.0.0.1|{port}|", 504)
+    client = connect(gateway, login=backend, source=("127.0.0.2", 0))
+    with socket.create_server(("127.0.0.2", port)) as listener:
+        listener.settimeout(10)
+        client.command(f"EPRT |1|127.0.0.2|{port}|", 200)
+        client.command(f"RETR {backend.path('small')}", 125, 150)
+        data = client.protect_data(Connection(listener.accept()[0]))
+        assert data.read_all() == b"content"
+        client.expect(226)
 
 
 def test_a_client_that_does_not_listen_is_told_so(backends, gateways, connect):
