@@ -71,8 +71,7 @@ final class ClientConnection {
                 client: transport.peerAddress, isImplicit: isImplicit,
                 passiveAddress: surroundings.publicAddress.address(
                     for: transport.peerAddress.ip, local: transport.localAddress.ip),
-                // Elsewhere such a number is a port like any other: many clients' kernels choose from 50000 to 50999.
-                ownPorts: transport.peerAddress.ip.unmapped == transport.localAddress.ip.unmapped ? surroundings.ownPorts : [],
+                ownPorts: surroundings.ownPorts.of(transport.peerAddress.ip, local: transport.localAddress.ip),
                 canSecure: configuration.tls.canServe))
         let id = String(surroundings.random.number(below: 1 << 40) | 1 << 40, radix: 36)
         journal = SessionLog(id: id, client: transport.peerAddress, log: surroundings.log, scheduler: surroundings.scheduler)

@@ -202,10 +202,10 @@ public final class GatewayServer {
     }
 
     /// Those that it listens on, or would.
-    private var ownPorts: Set<UInt16> {
-        var ports = Set(ready.listen.map(\.address.port) + ready.passive)
-        if case .range(let range) = configuration.passivePorts { ports.formUnion(range.lower...range.upper) }
-        return ports
+    private var ownPorts: OwnPorts {
+        var passive = Set(ready.passive)
+        if case .range(let range) = configuration.passivePorts { passive.formUnion(range.lower...range.upper) }
+        return OwnPorts(control: ready.listen.map(\.address), passive: passive)
     }
 
     // MARK: - Reloading

@@ -25,8 +25,7 @@ final class Surroundings {
     private let handOver: (any Transport, _ worker: Int, _ hops: Int) -> Void
     let backend: BackendDialer
     private(set) var publicAddress: PublicAddress
-    /// Ports that the gateway listens on: no active data connection goes there.
-    let ownPorts: Set<UInt16>
+    let ownPorts: OwnPorts
     /// Nil where there is no network to ask over.
     var clientStatus: ClientStatusChecker?
     /// Set while the gateway is on its way to its end.
@@ -39,7 +38,7 @@ final class Surroundings {
     ///   - handOver: gives a data connection, unread, to another worker.
     init(
         worker: Int = 0, configuration: GatewayConfiguration, scheduler: any Scheduler, network: any Network,
-        random: any RandomSource, log: EventLog, ownPorts: Set<UInt16>, plans: WaitingPlans,
+        random: any RandomSource, log: EventLog, ownPorts: OwnPorts, plans: WaitingPlans,
         handOver: @escaping (any Transport, _ worker: Int, _ hops: Int) -> Void
     ) {
         self.worker = worker

@@ -61,7 +61,7 @@ final class Worker {
         let configuration: GatewayConfiguration
         /// Listening; the worker closes them.
         let passiveSockets: [Int32]
-        let ownPorts: Set<UInt16>
+        let ownPorts: OwnPorts
         let plans: WaitingPlans
         let log: EventLog
         /// Of all workers, this one included.

@@ -52,7 +52,7 @@ final class SimulatedGateway {
             workers.append(
                 Surroundings(
                     worker: index, configuration: configuration, scheduler: scene.world, network: host, random: scene.random,
-                    log: log.eventLog, ownPorts: Set([21, 990] + Array(ports)), plans: plans,
+                    log: log.eventLog, ownPorts: OwnPorts(control: [explicit, implicit], passive: Set(ports)), plans: plans,
                     handOver: { [unowned self] transport, worker, hops in
                         handOvers += 1
                         scene.world.later { [unowned self] in workers[worker].passivePorts.accepted(transport, hops: hops) }

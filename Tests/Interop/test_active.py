@@ -81,6 +81,8 @@ def test_the_gateways_own_ports_are_its_own_at_its_own_address_only(backends, st
     port = gateway.passive_ports()[0]
     client = connect(gateway, login=backend)
     client.command(f"EPRT |1|127.0.0.1|{port}|", 504)
+    client.command(f"EPRT |1|127.0.0.1|{gateway.port()}|", 504)
+    client.command(f"EPRT |1|127.0.0.1|{gateway.port(family=6)}|", 200)
     client = connect(gateway, login=backend, source=("127.0.0.2", 0))
     with socket.create_server(("127.0.0.2", port)) as listener:
         listener.settimeout(10)
