@@ -55,7 +55,7 @@ def test_commands_that_came_behind_ccc_within_tls_wait(scripted, start_gateway, 
 
 def test_a_client_that_never_ends_tls_is_timed(scripted, start_gateway, connect):
     backend = scripted()
-    gateway = start_gateway(backend, "--allow-ccc", "--idle-timeout", "500ms")
+    gateway = start_gateway(backend, "--allow-ccc", "--idle-timeout", "1s")
     client = connect(gateway, login=backend)
     client.command("CCC", 200)
     assert client.read() == b"" and client.ended == "close_notify"

@@ -26,7 +26,7 @@ def test_tls_handshake(scripted, start_gateway, connect):
 def test_login(scripted, start_gateway, connect):
     """However busy the client is without logging in."""
     backend = scripted()
-    gateway = start_gateway(backend, "--login-timeout", "600ms")
+    gateway = start_gateway(backend, "--login-timeout", "1500ms")
     client = connect(gateway)
     client.command("USER user", 331)
     assert "No login in time" in _ends(client, gateway, 421, "login_timeout")
@@ -34,7 +34,7 @@ def test_login(scripted, start_gateway, connect):
 
 def test_idle(scripted, start_gateway, connect):
     backend = scripted()
-    gateway = start_gateway(backend, "--idle-timeout", "400ms")
+    gateway = start_gateway(backend, "--idle-timeout", "1s")
     assert "Idle" in _ends(connect(gateway, login=backend), gateway, 421, "idle_timeout")
 
 
@@ -53,7 +53,7 @@ def test_connecting_and_the_greeting(scripted, start_gateway, connect):
 def test_a_reply(scripted, start_gateway, connect):
     backend = scripted()
     backend.on("PWD", lambda peer, _: None)
-    gateway = start_gateway(backend, "--reply-timeout", "300ms")
+    gateway = start_gateway(backend, "--reply-timeout", "1s")
     client = connect(gateway, login=backend)
     client.send(b"PWD\r\n")
     assert "did not answer" in _ends(client, gateway, 421, "backend_reply_timeout")
@@ -70,7 +70,7 @@ def test_the_reply_behind_the_data(scripted, start_gateway, connect):
         peer.wait(gate)
 
     backend.on("RETR", retr)
-    gateway = start_gateway(backend, "--reply-timeout", "400ms", "--idle-timeout", "100ms")
+    gateway = start_gateway(backend, "--reply-timeout", "2s", "--idle-timeout", "1s")
     client = connect(gateway, login=backend)
     data = client.open_data("EPSV", "RETR a")
     assert data.read_all() == b"content"
@@ -106,7 +106,7 @@ def test_a_transfer_in_which_nothing_moves(verb, scripted, start_gateway, connec
         peer.send(b"426 Broken\r\n")
 
     backend.on(verb, transfer)
-    gateway = start_gateway(backend, "--data-timeout", "400ms", "--idle-timeout", "100ms")
+    gateway = start_gateway(backend, "--data-timeout", "2s", "--idle-timeout", "1s")
     client = connect(gateway, login=backend)
     data = client.open_data("EPSV", f"{verb} a")
     if verb == "RETR":
@@ -123,7 +123,7 @@ def test_a_transfer_in_which_nothing_moves(verb, scripted, start_gateway, connec
 def test_a_handshake_on_the_data_connection(scripted, start_gateway, connect):
     backend = scripted()
     backend.files["a"] = b"content"
-    gateway = start_gateway(backend, "--handshake-timeout", "400ms")
+    gateway = start_gateway(backend, "--handshake-timeout", "1500ms")
     client = connect(gateway, login=backend)
     address = client.passive()
     client.command("RETR a", 150)

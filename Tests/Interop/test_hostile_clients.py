@@ -99,7 +99,7 @@ def test_garbage_instead_of_a_handshake_ends_the_connection(scripted, start_gate
 
 
 def test_a_silent_handshake_and_a_silent_login_are_timed(scripted, start_gateway, connect):
-    gateway = start_gateway(scripted(), "--handshake-timeout", "200ms", "--login-timeout", "400ms")
+    gateway = start_gateway(scripted(), "--handshake-timeout", "1s", "--login-timeout", "2s")
     client = connect(gateway, secure=False)
     client.command("AUTH TLS", 234)
     assert _everything(client) == b""

@@ -291,10 +291,10 @@ def test_226_long_after_the_data_has_ended(scripted, start_gateway, connect):
         peer.send(b"226 At last\r\n")
 
     backend.on("RETR", retr)
-    client = connect(start_gateway(backend, "--idle-timeout", "500ms"), login=backend)
+    client = connect(start_gateway(backend, "--idle-timeout", "1s"), login=backend)
     data = client.open_data("EPSV", "RETR a")
     assert data.read_all() == b"content"
-    assert client.receives_nothing(1.2), "a session that waits for the backend is not idle"
+    assert client.receives_nothing(1.5), "a session that waits for the backend is not idle"
     gate.set()
     client.expect(226)
 
@@ -569,7 +569,7 @@ def test_a_refused_password_and_then_the_right_one_without_another_user(scripted
 def test_a_backend_that_never_answers(scripted, start_gateway, connect):
     backend = scripted()
     backend.on("PWD", lambda peer, _: None)
-    gateway = start_gateway(backend, "--reply-timeout", "300ms")
+    gateway = start_gateway(backend, "--reply-timeout", "1s")
     client = connect(gateway, login=backend)
     assert "did not answer" in client.command("PWD", 421).text
     assert client.read() == b""

@@ -100,7 +100,7 @@ def test_where_clear_data_are_the_default_and_forbidden_the_client_says_prot(scr
 def test_data_in_the_clear_where_tls_is_due_is_refused_in_time(optional, connect, start_gateway):
     """A client that says PROT P and then does not begin TLS."""
     backend, _ = optional
-    gateway = start_gateway(backend, "--handshake-timeout", "300ms")
+    gateway = start_gateway(backend, "--handshake-timeout", "1s")
     client = connect(gateway, login=backend)
     address = client.passive()
     client.command("RETR a", 150)
