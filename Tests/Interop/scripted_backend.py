@@ -242,11 +242,11 @@ class Peer:
 
     # Data connections
 
-    def listen(self):
-        """A data port on the control connection's address; its number."""
+    def listen(self, host=None):
+        """A data port on the control connection's address, or another; its number."""
         if self._data_listener:
             self._data_listener.close()
-        host = self.socket.getsockname()[0]
+        host = host or self.socket.getsockname()[0]
         self._data_listener = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         self._data_listener.settimeout(self.backend.timeout)
         self._data_target = None

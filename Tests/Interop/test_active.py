@@ -5,6 +5,7 @@ import socket
 import clients
 import pytest
 from clients import Route, round_trip
+from processes import free_port
 from raw_client import Connection
 
 
@@ -104,3 +105,18 @@ def test_a_client_that_does_not_listen_is_told_so(backends, gateways, connect):
     reply = client.expect(425)
     assert f"127.0.0.1:{listener.port}" in reply.text
     assert client.download(backend.path("small")) == b"content", "the session goes on"
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_active_connections_come_from_the_ports_that_are_named(count, backends, start_gateway, connect):
+    backend = backends("vsftpd")
+    backend.put("small", b"content")
+    first = free_port()
+    ports = range(first, first + count)
+    gateway = start_gateway(backend, "--active-source-port", f"{first}-{ports[-1]}" if count > 1 else first)
+    client = connect(gateway, login=backend)
+    for setup in ("PORT", "EPRT", "PORT"):
+        with client.open_data(setup, f"RETR {backend.path('small')}") as data:
+            assert data.socket.getpeername()[1] in ports
+            assert data.read_all() == b"content"
+        client.expect(226)

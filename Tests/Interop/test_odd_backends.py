@@ -205,6 +205,45 @@ def test_odd_227s(form, scripted, start_gateway, connect):
     assert client.download("a", "PASV") == b"content"
 
 
+@pytest.mark.parametrize(
+    "rule,dialled",
+    [("control", "127.0.0.1"), ("any", "127.0.0.2"), ("127.0.0.2/32,192.0.2.0/24", "127.0.0.2"), ("192.0.2.0/24", "127.0.0.1")],
+)
+def test_which_address_of_a_227_is_believed(rule, dialled, scripted, start_gateway, connect):
+    backend = scripted()
+
+    def pasv(peer, _):
+        # The same number on both addresses: who is dialled shows in where the connection comes to.
+        port = peer.listen(host="0.0.0.0")
+        peer.send(f"227 (127,0,0,2,{port // 256},{port % 256})\r\n".encode())
+
+    def retr(peer, _):
+        peer.send(b"150 Here\r\n")
+        data = peer.open_data()
+        data.sendall(data.getsockname()[0].encode())
+        peer.close_data()
+        peer.send(b"226 Done\r\n")
+
+    backend.on("PASV", pasv)
+    backend.on("RETR", retr)
+    client = connect(start_gateway(backend, "--backend-pasv-address", rule), login=backend)
+    assert client.download("a", "PASV") == dialled.encode()
+
+
+@pytest.mark.parametrize("kind", ["A", "I", "L 8"])
+def test_no_byte_of_a_file_is_changed_whatever_its_type(kind, scripted, start_gateway, connect):
+    """Line ends are the business of the client and the server; the type is passed on."""
+    backend = scripted()
+    content = b"dos\r\nunix\nmac\rnul\0both\n\r\xff\xfe\xff\xf4\r\0end\x1a" * 3000
+    backend.files["a"] = content
+    client = connect(start_gateway(backend), login=backend)
+    client.command(f"TYPE {kind}", 200)
+    assert client.download("a") == content
+    client.upload("b", content)
+    assert backend.files["b"] == content
+    assert f"TYPE {kind}" in backend.commands
+
+
 @pytest.mark.parametrize("form", ["(!!!{p}!)", "(|||{p}|)", "~~~{p}~", "Extended (((({p}("])
 def test_odd_229s(form, scripted, start_gateway, connect):
     backend = scripted()
