@@ -28,6 +28,8 @@ final class ClientDataEnd {
         let lineage: SessionTag
         let user: String
         let client: SocketAddress
+        /// Which of ours the client has connected to.
+        let controlPort: UInt16
         /// What a 227 names; nil where there is no such address.
         let passiveAddress: IPAddress?
         /// The control connection's client certificate.
@@ -269,7 +271,7 @@ final class ClientDataEnd {
         }
         binding.habit.resumes = false
         let refusal: DataFailure = attempt.offeredForeignSession ? .foreignSession : .notResumed
-        switch surroundings.configuration.dataSession.choice(for: client) {
+        switch surroundings.configuration.dataSession(for: client, at: binding.controlPort) {
         case .require where !binding.isControlCleared: return refusal
         case .prefer where !binding.isControlCleared:
             // Counted, so that the operator sees whom `require` would keep out.

@@ -73,26 +73,29 @@ public struct GatewayConfiguration: Sendable {
     }
 
     /// Whether a data connection must resume its control connection's TLS session (`--data-session`, DESIGN 3.11.1).
-    public struct DataSession: Sendable, Equatable {
-        public enum Choice: String, Sendable, CaseIterable { case require, prefer, off }
-        public var choice: Choice
-        /// By the client's network; the first match wins over `choice`.
-        public var exceptions: [Exception]
-        public struct Exception: Sendable, Equatable {
-            public var network: CIDRBlock
-            public var choice: Choice
-            public init(network: CIDRBlock, choice: Choice) {
-                self.network = network
-                self.choice = choice
-            }
+    public enum DataSession: String, Sendable, CaseIterable { case require, prefer, off }
+
+    /// Another choice than the general one, for some clients.
+    public struct Exception<Choice: Sendable & Equatable>: Sendable, Equatable {
+        public enum Scope: Sendable, Equatable {
+            /// Those whose addresses are in it.
+            case network(CIDRBlock)
+            /// Those who have connected to this control port.
+            case listener(port: UInt16)
         }
-        public init(_ choice: Choice = .prefer, exceptions: [Exception] = []) {
+        public var scope: Scope
+        public var choice: Choice
+        public init(_ scope: Scope, _ choice: Choice) {
+            self.scope = scope
             self.choice = choice
-            self.exceptions = exceptions
         }
 
-        func choice(for client: IPAddress) -> Choice {
-            exceptions.first { $0.network.contains(client) }?.choice ?? choice
+        /// - Parameter port: the control port that the client has connected to.
+        func applies(to client: IPAddress, at port: UInt16) -> Bool {
+            switch scope {
+            case .network(let network): network.contains(client)
+            case .listener(let own): own == port
+            }
         }
     }
 
@@ -137,7 +140,11 @@ public struct GatewayConfiguration: Sendable {
     public var passivePortOffset = 0
     /// Goes before `passivePortOffset`.
     public var passivePortMap = PortMap()
-    public var dataSession = DataSession()
+    public var dataSession = DataSession.prefer
+    /// Of these and those below, the first that applies wins over the general choice.
+    public var dataSessionExceptions: [Exception<DataSession>] = []
+    public var controlTLSExceptions: [Exception<SessionPolicy.Requirement>] = []
+    public var dataTLSExceptions: [Exception<SessionPolicy.Requirement>] = []
     public var backendSource: IPAddress?
     public var activeSourcePort = ActiveSourcePort.any
     /// Take TLS at once on explicit listeners where the client's first byte says so.
@@ -156,5 +163,23 @@ public struct GatewayConfiguration: Sendable {
         self.listeners = listeners
         self.backends = backends
         self.tls = tls
+    }
+}
+
+extension GatewayConfiguration {
+    func dataSession(for client: IPAddress, at port: UInt16) -> DataSession {
+        dataSessionExceptions.first { $0.applies(to: client, at: port) }?.choice ?? dataSession
+    }
+
+    /// What a session goes by whose client has connected to this control port.
+    func sessionPolicy(for client: IPAddress, at port: UInt16) -> SessionPolicy {
+        var policy = session
+        if let exception = controlTLSExceptions.first(where: { $0.applies(to: client, at: port) }) {
+            policy.controlTLS = exception.choice
+        }
+        if let exception = dataTLSExceptions.first(where: { $0.applies(to: client, at: port) }) {
+            policy.dataTLS = exception.choice
+        }
+        return policy
     }
 }

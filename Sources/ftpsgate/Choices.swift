@@ -28,7 +28,10 @@ struct Choices {
     var passiveAddress = GatewayConfiguration.PassiveAddress()
     var passivePortOffset = 0
     var passivePortMap = PortMap()
-    var dataSession = GatewayConfiguration.DataSession()
+    var dataSession = GatewayConfiguration.DataSession.prefer
+    var dataSessionExceptions: [GatewayConfiguration.Exception<GatewayConfiguration.DataSession>] = []
+    var controlTLSExceptions: [GatewayConfiguration.Exception<SessionPolicy.Requirement>] = []
+    var dataTLSExceptions: [GatewayConfiguration.Exception<SessionPolicy.Requirement>] = []
     var backendSource: IPAddress?
     var activeSourcePort = GatewayConfiguration.ActiveSourcePort.any
     var autodetect = false
@@ -108,8 +111,12 @@ struct Choices {
         }
         readTLSPolicy(&reader)
         readClientCertificates(&reader)
-        if let requirement = reader.choice("control-tls", SessionPolicy.Requirement.self) { session.controlTLS = requirement }
-        if let requirement = reader.choice("data-tls", SessionPolicy.Requirement.self) { session.dataTLS = requirement }
+        if let rule = readByClient("control-tls", SessionPolicy.Requirement.self, &reader) {
+            (session.controlTLS, controlTLSExceptions) = (rule.choice, rule.exceptions)
+        }
+        if let rule = readByClient("data-tls", SessionPolicy.Requirement.self, &reader) {
+            (session.dataTLS, dataTLSExceptions) = (rule.choice, rule.exceptions)
+        }
         if let wanted = reader.yesOrNo("allow-ccc") { session.allowCCC = wanted }
         if let level = reader.choice("prot-default-explicit", SessionPolicy.DataProtection.self) {
             session.protDefaultExplicit = level
@@ -170,10 +177,9 @@ struct Choices {
         ) { GatewayConfiguration.PassiveAddress($0) }
         if let address { passiveAddress = address }
         readPortTranslation(&reader)
-        let binding = reader.one(
-            "data-session", write: "require, prefer or off, then CIDR=CHOICE for some clients, with commas between them"
-        ) { GatewayConfiguration.DataSession($0) }
-        if let binding { dataSession = binding }
+        if let rule = readByClient("data-session", GatewayConfiguration.DataSession.self, &reader) {
+            (dataSession, dataSessionExceptions) = (rule.choice, rule.exceptions)
+        }
         if let choice = reader.choice("verify-before-store", SessionPolicy.VerifyBeforeStore.self) {
             session.verifyBeforeStore = choice
         }
@@ -185,6 +191,21 @@ struct Choices {
             GatewayConfiguration.ActiveSourcePort($0)
         }
         if let source { activeSourcePort = source }
+    }
+
+    /// A choice with others for some clients; the ports among these must be listened on.
+    private func readByClient<Choice: RawRepresentable & CaseIterable & Sendable & Equatable>(
+        _ name: String, _: Choice.Type, _ reader: inout SettingsReader
+    ) -> ChoiceByClient<Choice>? where Choice.RawValue == String {
+        guard let rule = reader.one(name, write: ChoiceByClient<Choice>.expected, { ChoiceByClient<Choice>($0) }) else {
+            return nil
+        }
+        for case .listener(let port) in rule.exceptions.map(\.scope) where !listeners.contains(where: { $0.port == port }) {
+            // The service manager knows which ports it hands over.
+            if listeners.contains(where: { $0.socketName != nil }) { continue }
+            reader.report(name, "no listener has port \(port)", "name a port of --listen or --listen-implicit")
+        }
+        return rule
     }
 
     /// The ports that clients are told must be ports, and somebody must have said which ports there are.
@@ -314,6 +335,9 @@ struct Choices {
         configuration.passivePortOffset = passivePortOffset
         configuration.passivePortMap = passivePortMap
         configuration.dataSession = dataSession
+        configuration.dataSessionExceptions = dataSessionExceptions
+        configuration.controlTLSExceptions = controlTLSExceptions
+        configuration.dataTLSExceptions = dataTLSExceptions
         configuration.backendSource = backendSource
         configuration.activeSourcePort = activeSourcePort
         configuration.autodetect = autodetect

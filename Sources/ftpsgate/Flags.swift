@@ -175,11 +175,15 @@ struct TLSFlags: ParsableArguments, Sendable {
         help: ArgumentHelp("The first line that this command prints opens encrypted private keys.", valueName: "command"))
     var keyPassphraseCommand: String?
     @Option(
-        help: ArgumentHelp("TLS on the control connection: required, optional. Default: required.", valueName: "choice"),
+        help: ArgumentHelp(
+            "TLS on the control connection: required, optional; then PORT=CHOICE or CIDR=CHOICE for clients of a listener or network, after commas. Default: required.",
+            valueName: "rule"),
         completion: .list(["required", "optional"]))
     var controlTls: String?
     @Option(
-        help: ArgumentHelp("TLS on data connections: required, optional. Default: required.", valueName: "choice"),
+        help: ArgumentHelp(
+            "TLS on data connections: required, optional; then PORT=CHOICE or CIDR=CHOICE, after commas. Default: required.",
+            valueName: "rule"),
         completion: .list(["required", "optional"]))
     var dataTls: String?
     @Option(
@@ -226,7 +230,7 @@ struct DataFlags: ParsableArguments, Sendable {
     var passivePortMap: String?
     @Option(
         help: ArgumentHelp(
-            "Must data connections resume the control connection's TLS session: require, prefer, off; then CIDR=CHOICE for clients of a network, after commas. Default: prefer.",
+            "Must data connections resume the control connection's TLS session: require, prefer, off; then PORT=CHOICE or CIDR=CHOICE for clients of a listener or network, after commas. Default: prefer.",
             valueName: "rule"))
     var dataSession: String?
     @Option(

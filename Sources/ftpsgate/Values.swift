@@ -121,19 +121,32 @@ extension GatewayConfiguration.PassiveAddress.Source {
     }
 }
 
-extension GatewayConfiguration.DataSession {
-    /// "require", "prefer", "off", and then ",10.0.0.0/8=off" as often as needed.
+/// A choice, and others for some clients: "require", and then ",10.0.0.0/8=off" or ",990=prefer" as often as needed.
+struct ChoiceByClient<Choice: RawRepresentable & CaseIterable & Sendable & Equatable> where Choice.RawValue == String {
+    let choice: Choice
+    let exceptions: [GatewayConfiguration.Exception<Choice>]
+
     init?(_ text: String) {
         let parts = text.split(separator: ",", omittingEmptySubsequences: false)
         guard let first = parts.first, let choice = Choice(rawValue: String(first)) else { return nil }
-        var exceptions: [Exception] = []
+        self.choice = choice
+        var exceptions: [GatewayConfiguration.Exception<Choice>] = []
         for part in parts.dropFirst() {
             let sides = part.split(separator: "=", omittingEmptySubsequences: false)
-            guard sides.count == 2, let network = CIDRBlock(String(sides[0])), let choice = Choice(rawValue: String(sides[1]))
-            else { return nil }
-            exceptions.append(Exception(network: network, choice: choice))
+            guard sides.count == 2, let choice = Choice(rawValue: String(sides[1])) else { return nil }
+            if let port = portNumber(sides[0]) {
+                exceptions.append(.init(.listener(port: port), choice))
+            } else if let network = CIDRBlock(String(sides[0])) {
+                exceptions.append(.init(.network(network), choice))
+            } else {
+                return nil
+            }
         }
-        self.init(choice, exceptions: exceptions)
+        self.exceptions = exceptions
+    }
+
+    static var expected: String {
+        "one of \(Choice.allCases.map(\.rawValue).joined(separator: ", ")), then CIDR=CHOICE or PORT=CHOICE for some clients, with commas between them"
     }
 }
 

@@ -49,14 +49,25 @@ private let backend = ["--backend", "192.0.2.9"]
     @Test func dataSessionsGoByNetwork() throws {
         let (choices, problems, _) = try judge(backend + ["--data-session", "require,10.0.0.0/8=off,192.0.2.7=prefer"])
         #expect(problems.isEmpty)
+        #expect(choices.dataSession == .require)
         #expect(
-            choices.dataSession
-                == .init(
-                    .require,
-                    exceptions: [
-                        .init(network: CIDRBlock("10.0.0.0/8")!, choice: .off),
-                        .init(network: CIDRBlock("192.0.2.7")!, choice: .prefer),
-                    ]))
+            choices.dataSessionExceptions
+                == [.init(.network(CIDRBlock("10.0.0.0/8")!), .off), .init(.network(CIDRBlock("192.0.2.7")!), .prefer)])
+    }
+
+    @Test func tlsIsRequiredByListenerOrNetwork() throws {
+        let (choices, problems, _) = try judge(
+            backend + [
+                "--listen", "2121", "--listen", "2122", "--control-tls", "required,2122=optional",
+                "--data-tls", "optional,2121=required,10.0.0.0/8=required",
+            ])
+        #expect(problems.isEmpty)
+        #expect(choices.session.controlTLS == .required)
+        #expect(choices.controlTLSExceptions == [.init(.listener(port: 2122), .optional)])
+        #expect(choices.session.dataTLS == .optional)
+        #expect(
+            choices.dataTLSExceptions
+                == [.init(.listener(port: 2121), .required), .init(.network(CIDRBlock("10.0.0.0/8")!), .required)])
     }
 
     @Test func anImplicitListenerAloneLeavesPort21Alone() throws {
@@ -272,6 +283,8 @@ private let backend = ["--backend", "192.0.2.9"]
         (["--control-tls", "never"], "--control-tls never"), (["--data-tls", "no"], "--data-tls no"),
         (["--data-session", "always"], "--data-session always"),
         (["--data-session", "require,10.0.0.0/8"], "--data-session require,10.0.0.0/8"),
+        (["--control-tls", "optional,99999=required"], "--control-tls optional,99999=required"),
+        (["--data-tls", "required,2199=optional"], "--data-tls required,2199=optional: no listener has port 2199"),
         (["--passive-port-map", "50000=0"], "--passive-port-map 50000=0"),
         (["--passive-port-map", "40000=50000"], "--passive-port-map 40000=50000"),
         (["--passive-port-offset", "-50000"], "--passive-port-offset -50000"),

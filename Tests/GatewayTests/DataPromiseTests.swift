@@ -85,10 +85,30 @@ struct DataPromiseTests {
         #expect(told == [40_000, 61_000])
     }
 
+    @Test func whoMustResumeGoesByListener() throws {
+        let scene = Scene(seed: 6)
+        let gateway = try SimulatedGateway(scene) {
+            $0.dataSession = .require
+            $0.dataSessionExceptions = [.init(.listener(port: 990), .off)]
+        }
+        gateway.backend.files["file"] = [1, 2, 3]
+        for (isImplicit, code) in [(false, 522), (true, 226)] {
+            let client = try SimulatedClient(gateway, isImplicit: isImplicit)
+            let address = try client.passive()
+            client.say("RETR file")
+            let data = try client.dial(address, resumes: false)
+            try client.expect(150)
+            let answer = try #require(client.answer())
+            #expect(answer.code == code, "\(answer) \(data.end as Any)")
+        }
+        #expect(gateway.log.events("data.would_be_refused").isEmpty)
+    }
+
     @Test func whoMustResumeGoesByNetwork() throws {
         let scene = Scene(seed: 5)
         let gateway = try SimulatedGateway(scene) {
-            $0.dataSession = .init(.require, exceptions: [.init(network: CIDRBlock("203.0.113.0/24")!, choice: .prefer)])
+            $0.dataSession = .require
+            $0.dataSessionExceptions = [.init(.network(CIDRBlock("203.0.113.0/24")!), .prefer)]
         }
         gateway.backend.files["file"] = [1, 2, 3]
         for (ip, code) in [(IPAddress(198, 51, 100, 7), 522), (IPAddress(203, 0, 113, 9), 226)] {

@@ -11,7 +11,7 @@ struct VerifyBeforeStoreTests {
     private func gateway(_ scene: Scene, _ choice: SessionPolicy.VerifyBeforeStore) throws -> SimulatedGateway {
         try SimulatedGateway(scene) {
             $0.session.verifyBeforeStore = choice
-            $0.dataSession = .init(.require)
+            $0.dataSession = .require
         }
     }
 

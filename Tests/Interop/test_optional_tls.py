@@ -3,7 +3,8 @@
 import time
 
 import pytest
-from raw_client import Connection, RawClient, Truncated
+from processes import free_port
+from raw_client import Connection, RawClient, Truncated, tls_context
 
 
 @pytest.fixture
@@ -214,3 +215,33 @@ def test_implicit_refuses_clear_bytes(scripted, start_gateway):
             pass
     assert gateway.wait_for_event("session.closed")["reason"] == "tls_failed"
     assert backend.sessions == []
+
+
+def test_what_is_required_goes_by_listener_and_by_network(scripted, start_gateway, identity):
+    backend = scripted()
+    backend.files["a"] = b"content"
+    strict, lenient = free_port(), free_port()
+    gateway = start_gateway(
+        backend,
+        *("--listen", f"127.0.0.1:{strict}", "--listen", f"127.0.0.1:{lenient}"),
+        *("--control-tls", f"required,{lenient}=optional", "--data-tls", f"required,127.0.0.2=optional,{lenient}=optional"),
+    )
+
+    def connect(port, source=None):
+        return RawClient(("127.0.0.1", port), context=tls_context(identity), source=source)
+
+    for source in (None, ("127.0.0.2", 0)):
+        with connect(strict, source) as client:
+            client.expect(220)
+            client.command("USER user", 530, 534)
+    with connect(lenient) as client:
+        client.expect(220)
+        client.login(backend.user, backend.password)
+        assert client.download("a") == b"content"
+    for source, code in ((None, 534), (("127.0.0.2", 0), 200)):
+        with connect(strict, source) as client:
+            client.expect(220)
+            client.secure(protect=False)
+            client.login(backend.user, backend.password)
+            client.command("PBSZ 0", 200)
+            client.command("PROT C", code)

@@ -1,4 +1,4 @@
-"""Own authority in five commands: the walk of deploy/CERTIFICATES.md, with real clients at its end.
+"""Own authority in five commands: the walk of the README, with real clients at its end.
 
 An authority, a server's and a client's certificate, trust, and a gateway that requires it; then curl, lftp and Python log in
 with the client's certificate, and none of them without.
