@@ -350,7 +350,8 @@ final class ClientConnection {
         let peer = client.stream.transport.peerAddress
         let binding = ClientDataEnd.Binding(
             tag: tag, lineage: lineage ?? tag, user: session.user ?? "", client: peer,
-            controlPort: client.stream.transport.localAddress.port, passiveAddress: session.passiveAddress, certificate: clientCertificate,
+            controlPort: client.stream.transport.localAddress.port, passiveAddress: session.passiveAddress,
+            certificate: clientCertificate,
             isControlCleared: session.isCleared, terms: terms, session: journal.id, habit: habit)
         let channel = DataChannel(
             surroundings,

@@ -221,7 +221,7 @@ def test_what_is_required_goes_by_listener_and_by_network(scripted, start_gatewa
     backend = scripted()
     backend.files["a"] = b"content"
     strict, lenient = free_port(), free_port()
-    gateway = start_gateway(
+    start_gateway(
         backend,
         *("--listen", f"127.0.0.1:{strict}", "--listen", f"127.0.0.1:{lenient}"),
         *("--control-tls", f"required,{lenient}=optional", "--data-tls", f"required,127.0.0.2=optional,{lenient}=optional"),
