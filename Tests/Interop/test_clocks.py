@@ -85,8 +85,9 @@ def test_a_data_connection_that_never_comes(scripted, start_gateway, connect):
     client = connect(gateway, login=backend)
     host, port = client.passive()
     client.command("RETR a", 150)
-    told = f"425 Data connection not opened: client did not connect to {host}:{port}."
-    assert client.expect(425).text.startswith(told)
+    cure = "(A firewall or NAT on the way; operator: open or forward that port, or --passive-address.)"
+    told = f"425 Data connection not opened: client did not connect to {host}:{port}. {cure}"
+    assert client.expect(425).text == told
     assert gateway.wait_for_event("transfer")["reason"] == "client_never_connected"
     assert client.download("a") == b"content", "the session goes on"
 
