@@ -25,6 +25,12 @@ int ftpsgate_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
 
 void ftpsgate_trim_memory(void) { malloc_trim(0); }
 
+void ftpsgate_release_pages(void *block, size_t size) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first = ((uintptr_t)block + page - 1) / page * page, end = ((uintptr_t)block + size) / page * page;
+    if (first < end) madvise((void *)first, end - first, MADV_DONTNEED);
+}
+
 void ftpsgate_no_new_privileges(void) { prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); }
 
 enum { apart_size = 16, apart_room = 16 << 20 };  // a million blocks; address space, until they are used

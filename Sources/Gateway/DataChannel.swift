@@ -113,7 +113,7 @@ final class DataChannel {
         if isEnding { return finishEnding() }
         direction == .download ? watchClient() : watchBackend()
         guard !hasEnded else { return }
-        relay?.pump(isShared: surroundings.scheduler.isBulkShared)
+        relay?.pump()
     }
 
     /// What the receiving side says while it should be silent is dropped; that it is gone shows itself nowhere else while

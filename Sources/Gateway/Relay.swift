@@ -37,7 +37,7 @@ final class Relay {
 
     private static let bytesBeforeBypass = 1024 * 1024
 
-    /// Bytes that one turn may move before others have theirs; half of it where other relays are waiting.
+    /// Bytes that one turn may move before others have theirs.
     private static let turnBudget = 1024 * 1024
     /// Batches of one size before they grow.
     private static let batchesBeforeGrowth = 4
@@ -58,9 +58,8 @@ final class Relay {
     deinit { closeBypass() }
 
     /// Does all that can be done now, within one turn's budget.
-    /// - Parameter isShared: other relays are waiting for their turn.
-    func pump(isShared: Bool = false) {
-        var budget = isShared ? Self.turnBudget / 2 : Self.turnBudget
+    func pump() {
+        var budget = Self.turnBudget
         while !isOver {
             if sink.hasUnsent || sourceEnd != nil, !sink.flush(), sink.sendFailure == nil {
                 shrink()

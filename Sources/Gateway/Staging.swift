@@ -18,10 +18,17 @@ final class Staging {
 
     /// Holds the largest batch, and a record's overhead for each of its records.
     static let size = largestBatch + 64 * 1024
-    static let largestBatch = 512 * 1024
+    static let largestBatch = 1024 * 1024
     static let smallestBatch = 32 * 1024
     /// A TLS record's payload (RFC 8446 section 5.1).
     static let recordSize = 16 * 1024
+
+    /// Gives back what a busy time has left. Between two operations nothing in here is anybody's.
+    func trim() {
+        pool.trim()
+        pipes.trim()
+        for area in [incoming, plaintext, outgoing] { Memory.release(area) }
+    }
 
     deinit {
         incoming.deallocate()

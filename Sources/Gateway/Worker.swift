@@ -48,9 +48,12 @@ final class Worker {
     private var undecided: [ObjectIdentifier: FirstByte] = [:]
     private var isEnding = false
     private var trimming: LoopTimer?
+    private var isTrimmingDue = false
+    /// Sessions at one time, since memory was given back.
+    private var peak = 0
     private var lastWords: LoopTimer?
 
-    /// Freed memory goes back to the kernel when the last session is gone.
+    /// From a session's end until freed memory goes back to the kernel.
     private static let trimDelay: Duration = .seconds(5)
     /// What clients get to read why they were cut off.
     private static let lastWordsLimit: Duration = .milliseconds(300)
@@ -145,6 +148,7 @@ final class Worker {
             }
         }
         sessions[ObjectIdentifier(session)] = session
+        peak = max(peak, sessions.count)
         session.start()
         if isEnding { session.drain() }
     }
@@ -158,15 +162,22 @@ final class Worker {
         lastWords = timer
     }
 
+    /// What transfers leave is given back at once. To look through all of malloc's memory takes milliseconds: that is done when
+    /// half of the sessions have gone.
     private func trim() {
-        guard sessions.isEmpty else { return }
-        surroundings.staging.pipes.trim()
+        isTrimmingDue = false
+        surroundings.staging.trim()
+        guard sessions.count <= peak / 2 else { return }
+        peak = sessions.count
         Memory.trim()
     }
 
     private func report(_ client: IPAddress) {
         server.post(.sessionEnded(worker: index, client: client))
-        if sessions.isEmpty { trimming?.start(after: Self.trimDelay) }
+        if !isTrimmingDue {
+            isTrimmingDue = true
+            trimming?.start(after: Self.trimDelay)
+        }
         endIfEmpty()
     }
 

@@ -12,7 +12,6 @@ public final class EventLoop: Scheduler {
     /// Work that moves much, first come first.
     private var bulk: [() -> Void] = []
     private var isStopped = false
-    public private(set) var isBulkShared = false
 
     /// What bulk work has of a turn, at least; more where the rest of the turn took longer.
     private static let bulkShare: Duration = .microseconds(500)
@@ -55,7 +54,6 @@ public final class EventLoop: Scheduler {
 
     private func runBulk(until deadline: Duration) {
         var done = 0
-        isBulkShared = bulk.count > 1
         while done < bulk.count, !isStopped {
             let job = bulk[done]
             done += 1

@@ -61,13 +61,10 @@ public protocol Scheduler: AnyObject {
     func later(_ body: @escaping () -> Void)
     /// Runs `body` once others have been served: work that moves much, and comes again soon.
     func afterOthers(_ body: @escaping () -> Void)
-    /// Whether several pieces of such work are due at this time: each should be short, or commands wait for all of them.
-    var isBulkShared: Bool { get }
 }
 
 extension Scheduler {
     public func afterOthers(_ body: @escaping () -> Void) { later(body) }
-    public var isBulkShared: Bool { false }
 }
 
 /// What an attempt to connect came to.

@@ -23,6 +23,8 @@ int ftpsgate_pipe(int ends[2]);
 long ftpsgate_splice(int from, int to, unsigned long count);
 /// Gives free memory back to the kernel (malloc_trim(3)).
 void ftpsgate_trim_memory(void);
+/// Gives the pages that lie wholly within a block of anonymous memory back to the kernel (madvise(2), MADV_DONTNEED).
+void ftpsgate_release_pages(void *block, size_t size);
 /// An allocator whose smallest blocks lie in pages of their own: for a library that keeps one such block for every descriptor number that it has
 /// ever seen, and would keep a page of other memory with each of them. May be used by several threads at once.
 void *ftpsgate_apart_malloc(size_t size);
