@@ -62,7 +62,7 @@ let package = Package(
             swiftSettings: house),
 
         // What tests of several modules need: folders of their own, other programs.
-        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: house),
+        .target(name: "TestSupport", dependencies: ["COpenSSL"], path: "Tests/TestSupport", swiftSettings: house),
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: house),
         .testTarget(name: "FTPProtocolTests", dependencies: ["FTPProtocol", "Wire"], swiftSettings: house),
         .testTarget(

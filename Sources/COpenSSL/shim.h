@@ -53,6 +53,10 @@ static const uint64_t shim_SSL_OP_NO_TICKET = SSL_OP_NO_TICKET;
 static const uint64_t shim_SSL_OP_CIPHER_SERVER_PREFERENCE = SSL_OP_CIPHER_SERVER_PREFERENCE;
 static const uint64_t shim_SSL_OP_PRIORITIZE_CHACHA = SSL_OP_PRIORITIZE_CHACHA;
 static const uint64_t shim_SSL_OP_IGNORE_UNEXPECTED_EOF = SSL_OP_IGNORE_UNEXPECTED_EOF;
+static const uint64_t shim_SSL_OP_ENABLE_KTLS = SSL_OP_ENABLE_KTLS;
+
+// With this libssl asks a BIO to hand new keys to the kernel; bio.h names it in a comment only.
+static const int shim_BIO_CTRL_SET_KTLS = 72;
 
 // Names that an OSSL_PARAM keeps: a Swift string would be gone by the time it is read.
 static const char *const shim_OSSL_MAC_PARAM_KEY = OSSL_MAC_PARAM_KEY;

@@ -38,7 +38,7 @@ struct KeyAge {
     static func watch(_ context: OpaquePointer) {
         SSL_CTX_set_msg_callback(context) { isSent, _, type, message, count, ssl, _ in
             guard isSent == 0, type == SSL3_RT_HANDSHAKE, count > 0, let message, let ssl else { return }
-            TLSConnection.of(ssl)?.receivedMessage(message.load(as: UInt8.self))
+            TLSConnection.of(ssl)?.receivedMessage(UnsafeRawBufferPointer(start: message, count: count))
         }
     }
 }

@@ -30,11 +30,14 @@ enum RecordBIO {
                 return -1
             }
         }
-        BIO_meth_set_ctrl(method) { bio, command, _, _ in
+        BIO_meth_set_ctrl(method) { bio, command, number, argument in
             switch command {
             case BIO_CTRL_FLUSH: 1
             // Without it OpenSSL takes a FIN for a retry.
             case BIO_CTRL_EOF: bio.flatMap { RecordBIO.connection($0) }?.hasEnded == true ? 1 : 0
+            case shim_BIO_CTRL_SET_KTLS:
+                // Always refused: the connection keeps a copy, and may move into the kernel later.
+                bio.flatMap { RecordBIO.connection($0) }?.keepKeys(argument, areForSending: number != 0) ?? 0
             default: 0
             }
         }

@@ -4,6 +4,8 @@ struct RecordBoundary {
     private var headerCount = 0
     private var length = 0
     private var bodyLeft = 0
+    /// Records that have begun.
+    private(set) var count = 0
 
     var isHere: Bool { headerCount == 0 && bodyLeft == 0 }
 
@@ -21,6 +23,7 @@ struct RecordBoundary {
             index += 1
             if headerCount == 5 {
                 bodyLeft = length
+                count += 1
                 headerCount = 0
                 length = 0
             }

@@ -78,6 +78,12 @@ public final class TLSConnection {
     /// Why a callback of ours ended the handshake.
     var refusal: String?
     private var keyAge = KeyAge()
+    /// With what we send, as the kernel takes it; nil once they are out of date, or it has them.
+    private var sendingKeys: KernelKeys?
+    private var sentRecords = RecordBoundary()
+    /// The kernel encrypts: what goes into the transport are the clear bytes.
+    public private(set) var sendsInKernel = false
+    private var needsOtherKeys = false
     private unowned let transport: any RecordTransport
     private var boundary = RecordBoundary()
     private var transportFailure: Int32?
@@ -112,7 +118,9 @@ public final class TLSConnection {
         switch role {
         // Passwords come through here: what OpenSSL has handed out it does not keep.
         case .control: SSL_set_options(ssl, shim_SSL_OP_CLEANSE_PLAINTEXT)
-        case .data: SSL_set_num_tickets(ssl, 0)
+        case .data:
+            SSL_set_num_tickets(ssl, 0)
+            if context.policy.usesKernel { SSL_set_options(ssl, shim_SSL_OP_ENABLE_KTLS) }
         }
     }
 
@@ -191,6 +199,10 @@ public final class TLSConnection {
     public func read(into buffer: UnsafeMutableRawBufferPointer) -> ReadStep {
         ERR_clear_error()
         let result = SSL_read(ssl, buffer.baseAddress, Int32(clamping: buffer.count))
+        if needsOtherKeys {
+            hasFailed = true
+            return .failed(.keysAreFixed)
+        }
         if result > 0 {
             keyAge.received(Int(result))
             return .bytes(Int(result))
@@ -213,7 +225,10 @@ public final class TLSConnection {
     /// One SSL_write: at most one record's payload is taken.
     public func write(_ bytes: UnsafeRawBufferPointer) -> WriteStep {
         ERR_clear_error()
-        if keyAge.mustChange(limit: policy.rekeyBytes), isTLS13 { SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED) }
+        if keyAge.mustChange(limit: policy.rekeyBytes), isTLS13 {
+            sendingKeys = nil
+            SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED)
+        }
         let result = SSL_write(ssl, bytes.baseAddress, Int32(clamping: bytes.count))
         if result > 0 {
             keyAge.sent(Int(result))
@@ -229,7 +244,7 @@ public final class TLSConnection {
 
     /// Says that nothing more comes; once, and only where the handshake is over and nothing fatal has happened.
     public func sendCloseNotify() -> Step {
-        guard facts != nil, !hasFailed, !hasSentCloseNotify else { return .done }
+        guard owesCloseNotify else { return .done }
         hasSentCloseNotify = true
         ERR_clear_error()
         let result = SSL_shutdown(ssl)
@@ -238,6 +253,15 @@ public final class TLSConnection {
         case .failed(let error): return .failed(error)
         default: return .done
         }
+    }
+
+    private var owesCloseNotify: Bool { facts != nil && !hasFailed && !hasSentCloseNotify }
+
+    /// The close_notify that is to be sent where the kernel encrypts, as an alert's bytes; once, and nil where none may be sent.
+    public func takeCloseNotify() -> [UInt8]? {
+        guard owesCloseNotify else { return nil }
+        hasSentCloseNotify = true
+        return [UInt8(SSL3_AL_WARNING), UInt8(SSL3_AD_CLOSE_NOTIFY)]
     }
 
     /// Has a fresh ticket go out in front of the next write: OpenSSL's clients use each once, so every data connection needs
@@ -251,15 +275,51 @@ public final class TLSConnection {
     /// Whether the peer's bytes so far end with a whole record.
     public var isBetweenRecords: Bool { boundary.isHere }
 
-    /// OpenSSL has seen a handshake message of this type behind the handshake.
-    func receivedMessage(_ type: UInt8) {
-        if type == UInt8(SSL3_MT_KEY_UPDATE), facts != nil { keyAge.peerChanged() }
+    /// OpenSSL has seen a handshake message, perhaps behind the handshake.
+    func receivedMessage(_ message: UnsafeRawBufferPointer) {
+        guard message[0] == UInt8(SSL3_MT_KEY_UPDATE), facts != nil else { return }
+        keyAge.peerChanged()
+        // RFC 8446 section 4.6.3: the answer, before the next data, changes ours.
+        guard message.last == UInt8(SSL_KEY_UPDATE_REQUESTED) else { return }
+        sendingKeys = nil
+        needsOtherKeys = sendsInKernel
     }
 
     /// Bytes that OpenSSL has decrypted and nobody has read: no readiness will tell of them.
     public var hasBufferedPlaintext: Bool { SSL_pending(ssl) > 0 }
 
     private var isTLS13: Bool { SSL_version(ssl) == TLS1_3_VERSION }
+
+    // MARK: - Sending in the kernel
+
+    /// How many bytes the kernel may send for this connection, all that were sent before included: it cannot change keys, so that
+    /// what goes beyond `--rekey-bytes` has to stay here. TLS 1.2 cannot change them either, wherever it runs.
+    /// - Parameter count: what is to be sent, where somebody has said so.
+    /// - Returns: nil where the kernel may not.
+    public func kernelLimit(expecting count: @autoclosure () -> Int?) -> Int? {
+        guard sendingKeys != nil else { return nil }
+        guard isTLS13, policy.rekeyBytes > 0 else { return .max }
+        guard let count = count(), count <= policy.rekeyBytes else { return nil }
+        return policy.rekeyBytes
+    }
+
+    /// Has somebody else make the records from here on; those that OpenSSL has made so far must all be on their way.
+    /// - Parameter install: gives the keys to the kernel, and says whether it took them; where not, all stays as it is.
+    /// - Returns: whether it did. It is not asked again.
+    public func moveSending(_ install: (UnsafeRawBufferPointer) -> Bool) -> Bool {
+        guard let keys = sendingKeys else { return false }
+        sendingKeys = nil
+        sendsInKernel = keys.afterRecords(sentRecords.count, install)
+        return sendsInKernel
+    }
+
+    /// - Returns: what OpenSSL is told: 0, the kernel has not taken them.
+    func keepKeys(_ keys: UnsafeRawPointer?, areForSending: Bool) -> Int {
+        guard areForSending, facts == nil, let keys else { return 0 }
+        sendingKeys = KernelKeys(keys)
+        sentRecords = RecordBoundary()
+        return 0
+    }
 
     // MARK: - What the BIO calls
 
@@ -275,6 +335,9 @@ public final class TLSConnection {
     }
 
     func writeRecords(_ bytes: UnsafeRawBufferPointer) -> RecordIO {
+        // A fatal alert, under keys whose count has stood still: the reset that follows must do.
+        if sendsInKernel { return .bytes(bytes.count) }
+        if sendingKeys != nil { sentRecords.pass(bytes) }
         let result = transport.writeRecords(bytes)
         if case .failed(let errno) = result { transportFailure = errno }
         return result

@@ -13,6 +13,8 @@ public enum TLSError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The peer left in the middle of the handshake.
     case disconnected
     case transport(errno: Int32)
+    /// The peer has asked for new keys, and the kernel has ours, which it cannot change.
+    case keysAreFixed
     /// OpenSSL itself.
     case library(String)
 
@@ -24,6 +26,7 @@ public enum TLSError: Error, Equatable, Sendable, CustomStringConvertible {
         case .notTLS: "the client does not speak TLS"
         case .disconnected: "the client left during the handshake"
         case .transport(let errno): "connection broken (errno \(errno))"
+        case .keysAreFixed: "the client asked for new keys, which the kernel cannot make"
         case .library(let reason): "OpenSSL failed: \(reason)"
         }
     }

@@ -75,6 +75,8 @@ public struct TLSPolicy: Sendable, Equatable {
     public var requiresKnownProtocol = true
     /// Bytes sent after which TLS 1.3 changes its keys (`--rekey-bytes`); 0: never.
     public var rekeyBytes = 64 << 30
+    /// The kernel may encrypt downloads (`--ktls`, where it can).
+    public var usesKernel = false
 
     /// Mozilla's "intermediate" recommendation.
     static let recommendedCiphers = [
