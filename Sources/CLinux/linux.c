@@ -1,9 +1,14 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <linux/tls.h>
 #include <malloc.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -120,4 +125,47 @@ int ftpsgate_pipe(int ends[2]) {
 
 long ftpsgate_splice(int from, int to, unsigned long count) {
     return splice(from, NULL, to, NULL, count, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+}
+
+// Not in every C library's headers.
+#ifndef SOL_TLS
+#define SOL_TLS 282
+#endif
+#ifndef TCP_ULP
+#define TCP_ULP 31
+#endif
+
+static int attach_tls(int socket) { return setsockopt(socket, IPPROTO_TCP, TCP_ULP, "tls", sizeof "tls"); }
+
+int ftpsgate_find_kernel_tls(void) {
+    int found, descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (descriptor < 0) return errno;
+    // It is looked for before the socket is found not to be connected.
+    found = attach_tls(descriptor) == 0 || errno == ENOTCONN ? 0 : errno;
+    close(descriptor);
+    return found;
+}
+
+int ftpsgate_encrypt_in_kernel(int socket, const void *keys, unsigned int size) {
+    return attach_tls(socket) == 0 ? setsockopt(socket, SOL_TLS, TLS_TX, keys, size) : -1;
+}
+
+long ftpsgate_send_record(int socket, unsigned char type, const void *bytes, unsigned long count) {
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof type)];
+    } control;
+    struct iovec part = {.iov_base = (void *)bytes, .iov_len = count};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    memset(&control, 0, sizeof control);
+    control.header.cmsg_level = SOL_TLS;
+    control.header.cmsg_type = TLS_SET_RECORD_TYPE;
+    control.header.cmsg_len = CMSG_LEN(sizeof type);
+    *CMSG_DATA(&control.header) = type;
+    return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+int ftpsgate_has_room(int socket) {
+    struct pollfd one = {.fd = socket, .events = POLLOUT};
+    return poll(&one, 1, 0) == 1 && (one.revents & (POLLOUT | POLLERR | POLLHUP));
 }

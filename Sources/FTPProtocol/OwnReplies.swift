@@ -127,6 +127,10 @@ extension Reply {
     public static let uploadResetInClear = Reply(426, "Upload ended with a reset connection: treated as incomplete.")
     public static let clientClosedData = Reply(426, "Data connection was closed by the client.")
     public static let dataStalled = Reply(426, "Data connection stalled: nothing moved for too long.")
+    public static let dataKeysAreFixed = Reply(
+        426, "Transfer cut: new TLS keys were asked for, which kernel TLS cannot make. (Operator: --ktls off.)")
+    public static let dataKeysUsedUp = Reply(
+        426, "Transfer cut: more came than was announced, and kernel TLS cannot change keys. (Operator: --ktls off.)")
     private static let backendPorts =
         "(Operator: let the gateway reach the backend's passive ports, or --backend-data active.)"
     public static let backendDataRefused = Reply(425, "Backend refused the data connection. \(backendPorts)")

@@ -33,7 +33,8 @@ public enum Action: Equatable, Sendable {
     case protectData(Bool)
     /// A transfer waits for the client's data connection: its silence counts from now on.
     case awaitClientData
-    case startRelay(Direction)
+    /// - Parameter announcement: what the backend began with; it may say how much comes.
+    case startRelay(Direction, announcement: Reply)
     case endData(DataEnding)
 
     case setTimer(Timer)

@@ -60,6 +60,10 @@ public enum DataFailure: Equatable, Sendable {
     /// The client closed or reset before it had everything.
     case clientClosedEarly
     case stalled
+    /// The client asked for new TLS keys, and the kernel, which encrypts, cannot change them.
+    case keysAreFixed
+    /// The kernel encrypts, and its keys have protected as much as `--rekey-bytes` allows.
+    case keysUsedUp
 
     // The backend's side.
     case backendRefused
@@ -87,6 +91,8 @@ public enum DataFailure: Equatable, Sendable {
         case .uploadReset: "upload_reset"
         case .clientClosedEarly: "client_closed_data"
         case .stalled: "data_timeout"
+        case .keysAreFixed: "ktls_key_update"
+        case .keysUsedUp: "ktls_keys_used_up"
         case .backendRefused: "backend_data_refused"
         case .backendTimeout: "backend_data_timeout"
         case .backendUnreachable: "backend_data_unreachable"
@@ -130,6 +136,8 @@ public enum DataFailure: Equatable, Sendable {
         case .uploadReset(let wasProtected): wasProtected ? .uploadReset : .uploadResetInClear
         case .clientClosedEarly: .clientClosedData
         case .stalled: .dataStalled
+        case .keysAreFixed: .dataKeysAreFixed
+        case .keysUsedUp: .dataKeysUsedUp
         case .backendRefused: .backendDataRefused
         case .backendTimeout: .backendDataTimedOut
         case .backendUnreachable: .backendDataUnreachable

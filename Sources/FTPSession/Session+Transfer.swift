@@ -100,7 +100,7 @@ extension Session {
                 if !transfer.hasBegun { actions.append(.setTimer(.reply)) }
                 return
             }
-            startRelay(&transfer)
+            startRelay(&transfer, reply)
             state = .transferring(transfer)
             return
         }
@@ -109,18 +109,18 @@ extension Session {
             return finish(transfer, .unexpected)
         }
         if reply.isNegative { return refused(transfer, reply) }
-        startRelay(&transfer)
+        startRelay(&transfer, reply)
         transfer.finalReply = reply
         conclude(transfer)
     }
 
-    private mutating func startRelay(_ transfer: inout Transfer) {
+    private mutating func startRelay(_ transfer: inout Transfer, _ announcement: Reply) {
         guard !transfer.hasBegun else { return }
         transfer.hasBegun = true
         guard transfer.outcome == nil else { return }
         actions.append(.cancelTimer(.reply))
         if transfer.dialsClient { actions.append(.dialClient) }
-        actions.append(.startRelay(transfer.direction))
+        actions.append(.startRelay(transfer.direction, announcement: announcement))
     }
 
     /// 4yz and 5yz pass at once: a reader that stalls would hold them back for ever.

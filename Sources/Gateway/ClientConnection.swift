@@ -289,9 +289,9 @@ final class ClientConnection {
             isDataPrivate = isPrivate
             data?.client.protectionChanged()
         case .awaitClientData: data?.awaitClient()
-        case .startRelay(let direction):
+        case .startRelay(let direction, let announcement):
             journal.transferStarts()
-            data?.start(direction)
+            data?.start(direction, announcement)
         case .endData(let ending): data?.end(ending)
 
         case .setTimer(let timer): if let limit = limit(of: timer) { clocks.start(timer, limit: limit) }

@@ -2,6 +2,7 @@ import FTPProtocol
 import FTPSession
 import NetIO
 import TLS
+import Telemetry
 import Wire
 
 /// One transfer's two ends, from PASV to the last byte: made as the session asks, joined by a relay, and put away so that
@@ -13,6 +14,8 @@ final class DataChannel {
     private let forgivesMissingCloseNotify: Bool
     private let onEvent: (Event) -> Void
     private var direction: Direction?
+    /// What the backend began with.
+    private var announcement: Reply?
     private var relay: Relay?
     private var isPumpDue = false
     /// The relay is through with the source; the end is on its way to the sink.
@@ -60,8 +63,10 @@ final class DataChannel {
     // MARK: - Joining
 
     /// The backend is ready to send or to take: the relay runs as soon as both ends are there.
-    func start(_ direction: Direction) {
+    /// - Parameter announcement: what the backend began with.
+    func start(_ direction: Direction, _ announcement: Reply) {
         self.direction = direction
+        self.announcement = announcement
         startClock()
         if case .failed(let failure) = backend.state { return end(.failed(failure, bytes: 0)) }
         client.await()
@@ -80,6 +85,7 @@ final class DataChannel {
         case .download:
             relay = Relay(
                 from: backend, to: client, staging: surroundings.staging,
+                kernelLimit: client.tls?.kernelLimit(expecting: announcement?.announcedSize),
                 // The end is said before the backend's reply passes: clients take the reply for the last word.
                 onSourceEnd: { end in if end == .fin { client.sendCloseNotify(isLast: true) } },
                 onEnd: { [unowned self] in downloadEnded($0) })
@@ -139,6 +145,7 @@ final class DataChannel {
         guard let stream = client.stream, !hasSinkEnded, let sinkEnd = listenToSink(stream) else { return }
         hasSinkEnded = true
         switch sinkEnd {
+        case .failed(.keysAreFixed): end(.failed(.keysAreFixed, bytes: bytesMoved))
         case .failed: end(.failed(.clientClosedEarly, bytes: bytesMoved))
         // In the clear it may go on reading; if not, the next bytes meet a RST.
         case .fin: break
@@ -159,6 +166,7 @@ final class DataChannel {
     private func downloadEnded(_ ending: Relay.Ending) {
         switch ending {
         case .sinkFailed: end(.failed(.clientClosedEarly, bytes: bytesMoved))
+        case .keysUsedUp: end(.failed(.keysUsedUp, bytes: bytesMoved))
         case .sourceEnded(.fin):
             isEnding = true
             finishEnding()
@@ -170,7 +178,7 @@ final class DataChannel {
 
     private func uploadEnded(_ ending: Relay.Ending) {
         switch ending {
-        case .sinkFailed: end(.failed(.backendBroke, bytes: bytesMoved))
+        case .sinkFailed, .keysUsedUp: end(.failed(.backendBroke, bytes: bytesMoved))
         case .sourceEnded(.fin), .sourceEnded(.closeNotify):
             client.stream?.sendCloseNotify()
             isEnding = true
@@ -207,6 +215,7 @@ final class DataChannel {
         guard !hasEnded else { return }
         hasEnded = true
         clock?.cancel()
+        countKernel()
         switch outcome {
         case .completed:
             release(client.stream) { surroundings.linger($0) }
@@ -224,6 +233,12 @@ final class DataChannel {
             bytes == 0 && !isCutUpload ? backend.resetWhenAccepted() : backend.reset()
         }
         onEvent(.dataEnded(outcome))
+    }
+
+    /// With `--ktls`, which downloads the kernel has encrypted.
+    private func countKernel() {
+        guard direction == .download, surroundings.configuration.usesKernelTLS, let tls = client.stream?.tls else { return }
+        surroundings.log.metrics.add(.encryptedDownloads, ["by": tls.sendsInKernel ? "kernel" : "gateway"])
     }
 
     private func release(_ stream: Stream?, _ body: (Stream) -> Void) {

@@ -131,6 +131,8 @@ public struct GatewayConfiguration: Sendable {
     public var tls: TLSContext
     /// Ask the responders of our certificates' authorities for what is to be stapled.
     public var fetchesStaples = false
+    /// `--ktls`, where the kernel can do it.
+    public var usesKernelTLS = false
     public var session = SessionPolicy()
     /// How clients' certificates name the users that they may log in as; empty: certificates bind no user.
     public var certificateUsers: [CertificateUserRule] = []

@@ -12,6 +12,8 @@ final class Relay {
         /// The source ended, and the sink's connection has taken every byte.
         case sourceEnded(Stream.End)
         case sinkFailed
+        /// More would be sent than the kernel's keys are good for.
+        case keysUsedUp
     }
 
     private let source: Stream
@@ -27,7 +29,10 @@ final class Relay {
     /// The sink's peer has said that it is leaving: more bytes would not arrive.
     var refusesMore = false
     private(set) var bytesMoved = 0
-    /// Where both sides are in the clear the kernel moves the bytes by itself, once the transfer has shown that it is a long one.
+    /// How many bytes may be moved where the kernel encrypts for the sink; nil where it may not.
+    private let kernelLimit: Int?
+    /// Where both sides are in the clear, or the kernel encrypts for the sink, it moves the bytes by itself, once the transfer has
+    /// shown that it is a long one.
     private var bypass: KernelPipe?
     private var canBypass = true
     /// Whether the kernel is at it.
@@ -42,15 +47,19 @@ final class Relay {
     /// Batches of one size before they grow.
     private static let batchesBeforeGrowth = 4
 
-    /// - Parameter onSourceEnd: is called as soon as nothing more comes, while bytes may still be on their way to the sink:
-    ///   what is to travel with the last of them is written now.
+    /// - Parameters:
+    ///   - kernelLimit: how many bytes the kernel may encrypt (`TLSConnection.kernelLimit`).
+    ///   - onSourceEnd: is called as soon as nothing more comes, while bytes may still be on their way to the sink: what is to
+    ///     travel with the last of them is written now.
     init(
-        from source: Stream, to sink: Stream, staging: Staging, onSourceEnd: @escaping (Stream.End) -> Void = { _ in },
+        from source: Stream, to sink: Stream, staging: Staging, kernelLimit: Int? = nil,
+        onSourceEnd: @escaping (Stream.End) -> Void = { _ in },
         onEnd: @escaping (Ending) -> Void
     ) {
         self.source = source
         self.sink = sink
         self.staging = staging
+        self.kernelLimit = kernelLimit
         self.onSourceEnd = onSourceEnd
         self.onEnd = onEnd
     }
@@ -80,6 +89,7 @@ final class Relay {
             case .bytes where refusesMore: return finish(.sinkFailed)
             case .bytes(let count):
                 bytesMoved += count
+                guard !isBeyondKeys else { return finish(.keysUsedUp) }
                 budget -= count
                 pass(UnsafeRawBufferPointer(rebasing: staging.plaintext[..<count]), isShort: count < limit)
                 if count >= batch, !sink.hasUnsent { grow() }
@@ -96,12 +106,22 @@ final class Relay {
 
     private func openBypass() -> Bool {
         if bypass != nil { return true }
-        guard canBypass, bytesMoved >= Self.bytesBeforeBypass, source.isTransparentForReading, sink.isTransparentForWriting else {
-            return false
-        }
+        guard canBypass, bytesMoved >= Self.bytesBeforeBypass, source.isTransparentForReading else { return false }
+        guard sink.isTransparentForWriting || encryptInKernel() else { return false }
         bypass = staging.pipes.take()
         canBypass = bypass != nil
         return canBypass
+    }
+
+    private func encryptInKernel() -> Bool {
+        guard kernelLimit != nil, sink.tls != nil, sink.flush() else { return false }
+        canBypass = sink.encryptInKernel()
+        return canBypass
+    }
+
+    private var isBeyondKeys: Bool {
+        guard let kernelLimit, bytesMoved > kernelLimit else { return false }
+        return sink.tls != nil && sink.sendsClear
     }
 
     /// - Returns: whether to go on; nil where bytes have to be moved by hand after all, with the pipe empty.
@@ -127,7 +147,8 @@ final class Relay {
         case .bytes(let count):
             bytesMoved += count
             budget -= count
-            return true
+            guard isBeyondKeys else { return true }
+            finish(.keysUsedUp)
         case .wouldBlock: break
         case .end(let end):
             sourceEnd = end
@@ -145,7 +166,7 @@ final class Relay {
     /// Behind a short read often comes nothing but the end: its close_notify, or its FIN, is to travel with these bytes. A clear
     /// source makes no records meanwhile.
     private func pass(_ bytes: UnsafeRawBufferPointer, isShort: Bool) {
-        sink.write(bytes, moreFollows: sink.tls == nil ? source.hasEnded : isShort && source.tls == nil)
+        sink.write(bytes, moreFollows: sink.sendsClear ? source.hasEnded : isShort && source.tls == nil)
     }
 
     private func grow() {

@@ -43,6 +43,8 @@ final class Stream: RecordTransport {
     private var receivedEnd: RecordIO?
     private var lastEnd: End?
     private(set) var sendFailure: Int32?
+    /// For the kernel to encrypt, behind all else.
+    private var closeNotify: [UInt8]?
     /// Bytes from the peer so far, as they came.
     private(set) var receivedCount = 0
 
@@ -80,6 +82,11 @@ final class Stream: RecordTransport {
 
     /// - Parameter isLast: FIN follows at once, and travels with it.
     func sendCloseNotify(isLast: Bool = false) {
+        if let tls, tls.sendsInKernel {
+            closeNotify = tls.takeCloseNotify() ?? closeNotify
+            _ = sendKept()
+            return
+        }
         _ = tls?.sendCloseNotify()
         sendMade(moreFollows: isLast)
         endOperation()
@@ -156,7 +163,16 @@ final class Stream: RecordTransport {
     /// Whether the next bytes to be read are the peer's own, and still with the kernel.
     var isTransparentForReading: Bool { tls == nil && stash.isEmpty && lastEnd == nil }
     /// Whether what is written goes out as it is, and nothing waits in front of it.
-    var isTransparentForWriting: Bool { tls == nil && madeCount == 0 && unsent.isEmpty }
+    var isTransparentForWriting: Bool { sendsClear && madeCount == 0 && unsent.isEmpty }
+    /// What is written goes into the transport as it is: there is no TLS, or the kernel makes its records.
+    var sendsClear: Bool { tls?.sendsInKernel ?? true }
+
+    /// Has the kernel make the records from here on; nothing may wait to be sent.
+    /// - Returns: whether it does.
+    func encryptInKernel() -> Bool {
+        guard let tls, madeCount == 0, unsent.isEmpty else { return false }
+        return tls.moveSending { transport.encrypt(with: $0) }
+    }
 
     /// As `read`, into an empty pipe; nil where the kernel cannot do it.
     func read(into pipe: KernelPipe, limit: Int) -> Read? {
@@ -187,12 +203,12 @@ final class Stream: RecordTransport {
     // MARK: - Writing
 
     /// Bytes that the connection did not take: nothing more should be made before they are gone.
-    var hasUnsent: Bool { !unsent.isEmpty }
+    var hasUnsent: Bool { !unsent.isEmpty || closeNotify != nil }
     var unsentCount: Int { unsent.count }
     /// The peer's bytes have ended, and all of them have been read.
     var hasEnded: Bool { lastEnd != nil }
     /// Nothing can come any more, and nothing waits to be sent.
-    var isSpent: Bool { (lastEnd == .fin || receivedEnd == .endOfStream) && unsent.isEmpty && madeCount == 0 }
+    var isSpent: Bool { (lastEnd == .fin || receivedEnd == .endOfStream) && !hasUnsent && madeCount == 0 }
 
     /// Takes all of `bytes`; what the connection does not take now is kept for `flush`.
     ///
@@ -200,7 +216,7 @@ final class Stream: RecordTransport {
     ///   wait in the staging area: no other stream may make any before `flush`.
     func write(_ bytes: UnsafeRawBufferPointer, moreFollows: Bool = false) {
         guard sendFailure == nil, !bytes.isEmpty else { return }
-        guard let tls else { return sendOrKeep(bytes, moreFollows: moreFollows) }
+        guard let tls, !tls.sendsInKernel else { return sendOrKeep(bytes, moreFollows: moreFollows) }
         var rest = bytes
         while !rest.isEmpty {
             guard case .bytes(let count) = tls.write(rest) else {
@@ -232,9 +248,31 @@ final class Stream: RecordTransport {
             case .failed(let errno): sendFailure = errno
             }
         }
+        if sendFailure == nil, closeNotify != nil { return sendCloseNotifyInKernel() }
         if sendFailure != nil { unsent.clear() }
         return sendFailure == nil
     }
+
+    /// The kernel takes bytes before it has room for their records, keeps those records back, and drops them when FIN is sent: then
+    /// the end would be lost. Whatever it keeps goes in front of the next record; so close_notify is said once more, which
+    /// nobody minds (RFC 8446 section 6.1), until there is room left behind it.
+    private func sendCloseNotifyInKernel() -> Bool {
+        while let alert = closeNotify {
+            switch alert.withUnsafeBytes({ transport.send($0, recordType: Self.alertType) }) {
+            case .bytes:
+                guard transport.hasRoom() else { return false }
+                closeNotify = nil
+            case .wouldBlock, .endOfStream: return false
+            case .failed(let errno):
+                sendFailure = errno
+                closeNotify = nil
+                return false
+            }
+        }
+        return true
+    }
+
+    private static let alertType: UInt8 = 21
 
     private func sendOrKeep(_ bytes: UnsafeRawBufferPointer, moreFollows: Bool = false) {
         var rest = bytes

@@ -30,6 +30,14 @@ public protocol Transport: AnyObject {
     func receive(into pipe: KernelPipe, limit: Int) -> IOResult?
     /// Moves what a pipe holds into the connection, within the kernel; nil where that cannot be done.
     func send(from pipe: KernelPipe) -> IOResult?
+    /// Has the kernel make TLS records of what is sent from here on, by `send` and from pipes.
+    /// - Parameter keys: what `TLSConnection.moveSending` hands out.
+    /// - Returns: false where it cannot, and then nothing has changed.
+    func encrypt(with keys: UnsafeRawBufferPointer) -> Bool
+    /// Sends a whole TLS record of another type than application data, behind everything before it, where the kernel encrypts.
+    func send(_ bytes: UnsafeRawBufferPointer, recordType: UInt8) -> IOResult
+    /// Whether the connection would take more at this moment; where not, `onReady` comes when it does.
+    func hasRoom() -> Bool
     /// Sends FIN; reading goes on.
     func finishWriting()
     /// Has `onReady` called in a later turn of the loop, after others had theirs.
@@ -44,6 +52,11 @@ extension Transport {
     public func send(_ bytes: UnsafeRawBufferPointer, moreFollows: Bool) -> IOResult { send(bytes) }
     public func receive(into pipe: KernelPipe, limit: Int) -> IOResult? { nil }
     public func send(from pipe: KernelPipe) -> IOResult? { nil }
+    public func encrypt(with keys: UnsafeRawBufferPointer) -> Bool { false }
+    public func send(_ bytes: UnsafeRawBufferPointer, recordType: UInt8) -> IOResult {
+        preconditionFailure("nothing encrypts here")
+    }
+    public func hasRoom() -> Bool { true }
 }
 
 /// One timer; restarting replaces the earlier deadline.

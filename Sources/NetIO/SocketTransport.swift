@@ -134,6 +134,32 @@ public final class SocketTransport: Transport {
         }
     }
 
+    public func encrypt(with keys: UnsafeRawBufferPointer) -> Bool {
+        descriptor >= 0 && ftpsgate_encrypt_in_kernel(descriptor, keys.baseAddress, UInt32(keys.count)) == 0
+    }
+
+    public func send(_ bytes: UnsafeRawBufferPointer, recordType: UInt8) -> IOResult {
+        guard descriptor >= 0 else { return .failed(errno: EBADF) }
+        guard isWritable else { return .wouldBlock }
+        while true {
+            let count = ftpsgate_send_record(descriptor, recordType, bytes.baseAddress, UInt(bytes.count))
+            if count >= 0 { return .bytes(count) }
+            switch errno {
+            case EINTR: continue
+            case EAGAIN: return waitToWrite()
+            case let code: return .failed(errno: code)
+            }
+        }
+    }
+
+    public func hasRoom() -> Bool {
+        guard descriptor >= 0 else { return true }
+        guard isWritable else { return false }
+        if ftpsgate_has_room(descriptor) != 0 { return true }
+        _ = waitToWrite()
+        return false
+    }
+
     public func finishWriting() {
         guard descriptor >= 0, !hasFinished else { return }
         hasFinished = true

@@ -28,6 +28,9 @@ public final class Metrics: Sendable {
             name: "ftpsgate_events_total", kind: .counter, help: "Events of the log, by name and reason.")
         public static let transferBytes = Definition(
             name: "ftpsgate_transfer_bytes_total", kind: .counter, help: "Bytes of files and listings, by direction.")
+        public static let encryptedDownloads = Definition(
+            name: "ftpsgate_encrypted_downloads_total", kind: .counter,
+            help: "With --ktls, downloads and listings over TLS, by who encrypted most of it: kernel or gateway.")
         public static let handshakes = Definition(
             name: "ftpsgate_tls_handshakes_total", kind: .counter, help: "TLS handshakes that succeeded.")
         public static let sessions = Definition(
@@ -48,7 +51,8 @@ public final class Metrics: Sendable {
         public static let build = Definition(name: "ftpsgate_build_info", kind: .gauge, help: "Versions; the value is 1.")
 
         static let all = [
-            build, sessions, draining, events, transferBytes, handshakes, lastReloadSuccessful, certificateExpiry,
+            build, sessions, draining, events, transferBytes, encryptedDownloads, handshakes, lastReloadSuccessful,
+            certificateExpiry,
             tlsContexts, tlsLegacy,
         ]
     }

@@ -2,6 +2,7 @@ import Admin
 import FTPProtocol
 import FTPSession
 import Gateway
+import NetIO
 import PKI
 import System
 import TLS
@@ -15,6 +16,9 @@ struct Choices {
     /// `--cert` and `--key`, in pairs; a PKCS #12 bundle holds its key.
     var identities: [(certificate: String, key: String?)] = []
     var tls = TLSPolicy()
+    var ktls = KTLS.off
+    /// Why the kernel cannot do it, where it was asked.
+    var ktlsAbsence: SystemError?
     var fetchesStaples = false
     var keyPassphrases = Passphrases()
     var certificateUsers: [CertificateUserRule] = []
@@ -155,6 +159,7 @@ struct Choices {
         if let wanted = reader.yesOrNo("sni-strict") { tls.requiresKnownName = wanted }
         if let wanted = reader.yesOrNo("alpn-strict") { tls.requiresKnownProtocol = wanted }
         if let size = reader.size("rekey-bytes") { tls.rekeyBytes = size }
+        readKTLS(&reader)
         ticketKeysFile = reader.one("ticket-keys", write: "a file", text)
         ticketSecretFile = reader.one("ticket-secret-file", write: "a file", text)
         if ticketKeysFile != nil, ticketSecretFile != nil {
@@ -164,6 +169,17 @@ struct Choices {
             ticketRotation = interval
             if interval < .seconds(60) { reader.report("ticket-rotation", "too short", "write a minute or more, such as 12h") }
         }
+    }
+
+    private mutating func readKTLS(_ reader: inout SettingsReader) {
+        if let choice = reader.choice("ktls", KTLS.self) { ktls = choice }
+        guard ktls != .off else { return }
+        ktlsAbsence = KernelTLS.absence()
+        tls.usesKernel = ktlsAbsence == nil
+        guard ktls == .on, let absence = ktlsAbsence else { return }
+        reader.report(
+            "ktls", "this kernel does not encrypt for sockets (\(absence))",
+            "load its module with modprobe tls, or choose a kernel that has it, or --ktls auto")
     }
 
     private mutating func readData(_ reader: inout SettingsReader) {
@@ -328,6 +344,7 @@ struct Choices {
     func configuration(_ context: TLSContext) -> GatewayConfiguration {
         var configuration = GatewayConfiguration(listeners: listeners, backends: backends, tls: context)
         configuration.fetchesStaples = fetchesStaples
+        configuration.usesKernelTLS = tls.usesKernel
         configuration.session = session
         configuration.certificateUsers = certificateUsers
         configuration.passivePorts = passivePorts

@@ -113,6 +113,11 @@ struct TLSFlags: ParsableArguments, Sendable {
             valueName: "size"))
     var rekeyBytes: String?
     @Option(
+        help: ArgumentHelp(
+            "Let the kernel encrypt long downloads (kernel TLS): auto (where it can), on (ftpsgate does not start where it cannot), off. Default: off.",
+            valueName: "choice"), completion: .list(["auto", "on", "off"]))
+    var ktls: String?
+    @Option(
         help: ArgumentHelp("Certificates of clients: off, request, require. Default: off.", valueName: "choice"),
         completion: .list(["off", "request", "require"]))
     var clientCert: String?

@@ -56,6 +56,7 @@ struct ServeCommand: ParsableCommand {
                             "TLS 1.0, 1.1 and ciphers without forward secrecy are on; take --tls-legacy away as soon as you can."
                     ])
             }
+            Self.tellOfKernelTLS(choices, log)
             var gateway = loaded.gateway
             do throws(ConfigurationProblems) {
                 gateway.listeners = try ActivatedListeners.resolve(gateway.listeners, log)
@@ -65,6 +66,15 @@ struct ServeCommand: ParsableCommand {
             }
             self.gateway = OneUse(gateway)
             reload = source.reloading(loaded, log)
+        }
+
+        private static func tellOfKernelTLS(_ choices: Choices, _ log: EventLog) {
+            guard choices.ktls != .off else { return }
+            if let absence = choices.ktlsAbsence {
+                log.info("ktls.absent", ["detail": .string("\(absence)"), "message": "ftpsgate encrypts everything itself."])
+            } else {
+                log.info("ktls.present", ["message": "The kernel encrypts long downloads."])
+            }
         }
     }
 

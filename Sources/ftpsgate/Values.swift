@@ -239,3 +239,11 @@ struct AdminAddress: Equatable {
         }
     }
 }
+
+/// `--ktls`.
+enum KTLS: String, CaseIterable {
+    /// Where the kernel can.
+    case auto
+    case on
+    case off
+}

@@ -306,7 +306,7 @@ private struct World: ~Copyable {
             dataHappenings.append(dice.chance(90) ? .backendDataConnected : .backendDataFailed(.backendRefused))
         case .awaitClientData:
             dataHappenings.append(dice.chance(80) ? .clientDataReady : .dataEnded(.failed(.notResumed, bytes: 0)))
-        case .startRelay(let direction):
+        case .startRelay(let direction, _):
             let failures: [DataFailure] =
                 direction == .upload
                 ? [.uploadTruncated, .stalled, .backendBroke] : [.clientClosedEarly, .noHandshake, .backendBroke]

@@ -88,7 +88,7 @@ enum Script {
         case .listenForBackend(let family): ["→ listen for backend \(family)"]
         case .protectData(let isPrivate): ["→ data " + (isPrivate ? "private" : "clear")]
         case .awaitClientData: ["→ await client data"]
-        case .startRelay(let direction): ["→ relay \(direction.rawValue)"]
+        case .startRelay(let direction, _): ["→ relay \(direction.rawValue)"]
         case .endData(let ending): ["→ end data: \(ending)"]
         case .setTimer(let timer): ["→ timer \(timer)"]
         case .cancelTimer(let timer): ["→ no timer \(timer)"]

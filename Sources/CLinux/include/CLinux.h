@@ -21,6 +21,15 @@ int ftpsgate_inotify_watch(int inotify, const char *folder);
 int ftpsgate_pipe(int ends[2]);
 /// splice(2) that moves pages and never blocks on the pipe; -1 with errno, else how many bytes.
 long ftpsgate_splice(int from, int to, unsigned long count);
+/// 0 where the kernel can make TLS records, loading its module if that is allowed; else errno (ENOENT: it has none).
+int ftpsgate_find_kernel_tls(void);
+/// Has the kernel make TLS records of what is sent on a connected socket, under these keys (a structure of <linux/tls.h>); 0, or -1 with errno,
+/// and then all is as before.
+int ftpsgate_encrypt_in_kernel(int socket, const void *keys, unsigned int size);
+/// Sends a record of another type than application data on such a socket; -1 with errno, else how many bytes.
+long ftpsgate_send_record(int socket, unsigned char type, const void *bytes, unsigned long count);
+/// Whether poll(2) finds room for sending.
+int ftpsgate_has_room(int socket);
 /// Gives free memory back to the kernel (malloc_trim(3)).
 void ftpsgate_trim_memory(void);
 /// Gives the pages that lie wholly within a block of anonymous memory back to the kernel (madvise(2), MADV_DONTNEED).
