@@ -8,8 +8,10 @@ struct CheckCommand: ParsableCommand {
 
     @OptionGroup var flags: Flags
 
-    func run() throws {
-        let loaded = try LoadedConfiguration(flags, makesFiles: false)
+    func run() throws { try Self.run(GivenFlags(flags)) }
+
+    static func run(_ given: GivenFlags) throws {
+        let loaded = try LoadedConfiguration(given, makesFiles: false)
         for variable in loaded.ignoredVariables {
             Process.complain("ftpsgate: \(variable): no flag has such a name; it is ignored.")
         }

@@ -6,15 +6,15 @@ import Telemetry
 
 /// Reads the configuration at the start, and again for each reload, from the same flags and the same environment.
 final class ConfigurationSource: Sendable {
-    private let flags: Flags
+    private let given: GivenFlags
     private let environment: [String: String]
     /// Made with the first configuration, and kept.
     private let store = Mutex<SessionStore?>(nil)
     /// What the files said when they were last read.
     private let digest = Mutex(0)
 
-    init(_ flags: Flags, environment: [String: String]) {
-        self.flags = flags
+    init(_ given: GivenFlags, environment: [String: String]) {
+        self.given = given
         self.environment = environment
     }
 
@@ -29,7 +29,7 @@ final class ConfigurationSource: Sendable {
     }
 
     private func read() throws(ConfigurationProblems) -> LoadedConfiguration {
-        let loaded = try LoadedConfiguration(flags, environment: environment, makesFiles: true, store: store.withLock { $0 })
+        let loaded = try LoadedConfiguration(given, environment: environment, makesFiles: true, store: store.withLock { $0 })
         store.withLock { $0 = loaded.store }
         return loaded
     }

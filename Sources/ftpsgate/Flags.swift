@@ -1,7 +1,7 @@
 import ArgumentParser
 
-/// The flags of `serve` and `check`, as texts: they are judged together with the environment and the file, so that every
-/// mistake is told at once (`Settings`).
+/// The flags of `serve`, `check` and `healthcheck`, as texts: they are judged together with the environment and the file, so
+/// that every mistake is told at once (`Settings`). Each name stands in `FlagNames` as well.
 struct Flags: ParsableArguments, Sendable {
     @OptionGroup(title: "Where clients connect") var listening: ListeningFlags
     @OptionGroup(title: "The FTP server behind") var backend: BackendFlags
@@ -382,25 +382,15 @@ extension Flag: ParsedFlag {
     fileprivate var texts: [String]? { (wrappedValue as? Bool).map { [$0 ? "true" : "false"] } }
 }
 
-extension Flags {
-    /// What stands on the command line, by the flag's name without its dashes; what does not stand there is left out.
-    var given: [String: [String]] {
-        Dictionary(uniqueKeysWithValues: all.compactMap { flag in flag.texts.map { (flag.name, $0) } })
-    }
-
-    /// Every name that there is.
-    var names: Set<String> { Set(all.map(\.name)) }
-
-    /// Names of flags that are switches: without a value they mean yes.
-    var switches: Set<String> { Set(all.filter(\.isSwitch).map(\.name)) }
-
-    private var all: [(name: String, texts: [String]?, isSwitch: Bool)] {
-        let groups: [any ParsableArguments] = [listening, backend, tls, data, access, limits, operation]
-        return groups.flatMap { group in
-            Mirror(reflecting: group).children.compactMap { child in
-                guard let label = child.label, let flag = child.value as? any ParsedFlag else { return nil }
-                return (Self.flagName(label), flag.texts, flag is Flag<Bool?>)
-            }
+extension GivenFlags {
+    init(_ flags: Flags) {
+        let groups: [any ParsableArguments] = [
+            flags.listening, flags.backend, flags.tls, flags.data, flags.access, flags.limits, flags.operation,
+        ]
+        texts = [:]
+        for child in groups.flatMap({ Mirror(reflecting: $0).children }) {
+            guard let label = child.label, let flag = child.value as? any ParsedFlag else { continue }
+            texts[Self.flagName(label)] = flag.texts
         }
     }
 

@@ -16,9 +16,11 @@ struct HealthcheckCommand: ParsableCommand {
     /// Less than what container engines give a check.
     private static let limit: Duration = .seconds(3)
 
-    func run() throws {
+    func run() throws { try Self.run(GivenFlags(flags)) }
+
+    static func run(_ given: GivenFlags) throws {
         Process.ignoreBrokenPipes()
-        switch try verdict() {
+        switch try verdict(given) {
         case .healthy: Process.print("ftpsgate is healthy.")
         case .unhealthy(let reason):
             Process.complain("ftpsgate is not healthy: \(reason)")
@@ -26,11 +28,11 @@ struct HealthcheckCommand: ParsableCommand {
         }
     }
 
-    private func verdict() throws -> HealthProbe.Verdict {
-        var reader = SettingsReader(Settings(flags: flags, environment: Process.environment))
+    private static func verdict(_ given: GivenFlags) throws -> HealthProbe.Verdict {
+        var reader = SettingsReader(Settings(given: given, environment: Process.environment))
         // Mistakes in them are for `serve` to report: here only addresses matter.
         let choices = Choices(&reader)
-        if let admin = choices.admin.flatMap(Self.exchange) { return askAdmin(at: admin) }
+        if let admin = choices.admin.flatMap(exchange) { return askAdmin(at: admin) }
         // An explicit listener says more at less cost.
         let known = choices.listeners.filter { $0.port != 0 }.sorted { $0.mode == .explicit && $1.mode == .implicit }
         guard let listener = known.first else {
@@ -40,8 +42,8 @@ struct HealthcheckCommand: ParsableCommand {
     }
 
     /// `/livez`: a backend that is down does not make the gateway ill.
-    private func askAdmin(at address: Exchange.Address) -> HealthProbe.Verdict {
-        switch Exchange.ask(address, "GET /livez HTTP/1.0\r\n\r\n", within: Self.limit) {
+    private static func askAdmin(at address: Exchange.Address) -> HealthProbe.Verdict {
+        switch Exchange.ask(address, "GET /livez HTTP/1.0\r\n\r\n", within: limit) {
         case .failure(let failure): return .unhealthy("--admin does not answer: \(failure).")
         case .success(let answer):
             let status = answer.split(separator: "\r\n").first ?? ""
@@ -60,14 +62,14 @@ struct HealthcheckCommand: ParsableCommand {
         }
     }
 
-    private func ask(_ listener: GatewayConfiguration.Listener, _ choices: Choices) throws -> HealthProbe.Verdict {
-        let hosts = listener.host.map { $0.isUnspecified ? Self.ownHost($0) : [$0] } ?? [.loopbackV4, .loopbackV6]
+    private static func ask(_ listener: GatewayConfiguration.Listener, _ choices: Choices) throws -> HealthProbe.Verdict {
+        let hosts = listener.host.map { $0.isUnspecified ? ownHost($0) : [$0] } ?? [.loopbackV4, .loopbackV6]
         var last = HealthProbe.Verdict.unhealthy("no address of this machine answers.")
         for host in hosts {
             do throws(StartError) {
                 last = try HealthProbe.ask(
                     SocketAddress(ip: host, port: listener.port), isImplicit: listener.mode == .implicit,
-                    mayBeTurnedAway: choices.turnsAway(host), within: Self.limit)
+                    mayBeTurnedAway: choices.turnsAway(host), within: limit)
             } catch {
                 last = .unhealthy(error.description)
             }

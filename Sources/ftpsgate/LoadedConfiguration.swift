@@ -12,9 +12,9 @@ struct LoadedConfiguration {
     let files: [String]
 
     /// Tells every mistake on standard error, and throws the exit status.
-    init(_ flags: Flags, makesFiles: Bool) throws {
+    init(_ given: GivenFlags, makesFiles: Bool) throws {
         do throws(ConfigurationProblems) {
-            try self.init(flags, environment: Process.environment, makesFiles: makesFiles)
+            try self.init(given, environment: Process.environment, makesFiles: makesFiles)
         } catch {
             for problem in error.problems { Process.complain("ftpsgate: \(problem)") }
             throw ExitStatus.misconfigured
@@ -26,9 +26,9 @@ struct LoadedConfiguration {
 
     /// - Parameter store: the running gateway's, so that its sessions can be resumed after a reload.
     init(
-        _ flags: Flags, environment: [String: String], makesFiles: Bool, store: SessionStore? = nil
+        _ given: GivenFlags, environment: [String: String], makesFiles: Bool, store: SessionStore? = nil
     ) throws(ConfigurationProblems) {
-        let settings = Settings(flags: flags, environment: environment)
+        let settings = Settings(given: given, environment: environment)
         var reader = SettingsReader(settings)
         var choices = Choices(&reader)
         choices.useTrustedAuthorities(of: environment, makesFiles: makesFiles && reader.problems.isEmpty)

@@ -17,4 +17,13 @@ struct FTPSGate: ParsableCommand {
         version: Version.text,
         subcommands: [ServeCommand.self, CheckCommand.self, CertCommand.self, HealthcheckCommand.self],
         defaultSubcommand: ServeCommand.self)
+
+    static func main() {
+        guard let line = PlainCommandLine(CommandLine.arguments.dropFirst()) else { return main(nil) }
+        do {
+            try line.run()
+        } catch {
+            exit(withError: error)
+        }
+    }
 }

@@ -15,17 +15,19 @@ struct ServeCommand: ParsableCommand {
 
     @OptionGroup var flags: Flags
 
-    func run() throws {
+    func run() throws { try Self.run(GivenFlags(flags)) }
+
+    static func run(_ given: GivenFlags) throws {
         Libraries.keepToTheEnd()
         Process.ignoreBrokenPipes()
         Process.raiseDescriptorLimit()
         Privileges.forbidNewPrivileges()
-        let start = try Start(flags)
+        let start = try Start(given)
         let (choices, log) = (start.choices, start.log)
         log.metrics.set(.build, ["version": Version.number, "openssl": Libraries.openSSL], to: 1)
         let health = Health()
-        let admin = try choices.admin.map { try Self.startAdmin(at: $0, health, log) }
-        let ending = try Self.serve(start, health, admin) { try Self.giveUpRoot(choices, log) }
+        let admin = try choices.admin.map { try startAdmin(at: $0, health, log) }
+        let ending = try serve(start, health, admin) { try giveUpRoot(choices, log) }
         if ending == .forced { throw ExitStatus.failed }
     }
 
@@ -36,8 +38,8 @@ struct ServeCommand: ParsableCommand {
         let gateway: OneUse<GatewayConfiguration>
         let reload: ReloadSource
 
-        init(_ flags: Flags) throws {
-            let source = ConfigurationSource(flags, environment: Process.environment)
+        init(_ given: GivenFlags) throws {
+            let source = ConfigurationSource(given, environment: Process.environment)
             let loaded = try source.first()
             choices = loaded.choices
             log = EventLog(level: choices.logLevel, format: choices.logFormat)

@@ -25,21 +25,20 @@ struct Settings {
 
     /// - Parameter read: reads the file that `--config` names.
     init(
-        flags: Flags, environment: [String: String],
+        given: GivenFlags, environment: [String: String],
         read: (String) -> Result<String, SystemFailure> = { TextFile.read($0) }
     ) {
-        takeEnvironment(environment, names: flags.names)
-        let given = flags.given
-        if let file = given["config"]?.last ?? values["config"]?.texts.last {
-            takeFile(file, flags, read)
+        takeEnvironment(environment)
+        if let file = given.texts["config"]?.last ?? values["config"]?.texts.last {
+            takeFile(file, read)
         }
-        for (name, texts) in given { values[name] = Setting(texts: texts, source: .commandLine) }
+        for (name, texts) in given.texts { values[name] = Setting(texts: texts, source: .commandLine) }
     }
 
-    private mutating func takeEnvironment(_ environment: [String: String], names: Set<String>) {
+    private mutating func takeEnvironment(_ environment: [String: String]) {
         for (variable, text) in environment where variable.hasPrefix("FTPSGATE_") {
             let name = variable.dropFirst("FTPSGATE_".count).lowercased().replacing("_", with: "-")
-            if names.contains(name) {
+            if FlagNames.all.contains(name) {
                 // An empty variable is how templates leave a setting out.
                 if !text.isEmpty { values[name] = Setting(texts: [text], source: .environment) }
             } else if !Self.isFromOrchestrator(name) {
@@ -54,7 +53,7 @@ struct Settings {
         name == "port" || name.hasPrefix("port-") || name.hasPrefix("service-") || name == "name" || name.hasPrefix("env-")
     }
 
-    private mutating func takeFile(_ path: String, _ flags: Flags, _ read: (String) -> Result<String, SystemFailure>) {
+    private mutating func takeFile(_ path: String, _ read: (String) -> Result<String, SystemFailure>) {
         let text: String
         switch read(path) {
         case .success(let content): text = content
@@ -64,7 +63,7 @@ struct Settings {
             return
         }
         file = path
-        let names = flags.names.subtracting(["config"])
+        let names = FlagNames.all.subtracting(["config"])
         var found: [String: Setting] = [:]
         for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
             let words = line.trimmed
@@ -79,7 +78,7 @@ struct Settings {
                     ))
                 continue
             }
-            if value.isEmpty, !flags.switches.contains(String(name)) {
+            if value.isEmpty, !FlagNames.switches.contains(String(name)) {
                 problems.append(
                     ConfigurationProblem(source.describe(String(name)), "", "it has no value", "write: \(name) VALUE"))
                 continue

@@ -15,7 +15,8 @@ import Wire
     private func judge(
         _ arguments: [String], environment: [String: String] = [:]
     ) throws -> (choices: Choices, problems: [String]) {
-        let settings = Settings(flags: try Flags.parse(["--backend", "192.0.2.9"] + arguments), environment: environment)
+        let settings = Settings(
+            given: GivenFlags(try Flags.parse(["--backend", "192.0.2.9"] + arguments)), environment: environment)
         var reader = SettingsReader(settings)
         var choices = Choices(&reader)
         choices.useTrustedAuthorities(of: environment, makesFiles: false)

@@ -13,8 +13,8 @@ import Wire
 private func judge(
     _ arguments: [String], environment: [String: String] = [:], file: String? = nil
 ) throws -> (choices: Choices, problems: [ConfigurationProblem], settings: Settings) {
-    let flags = try Flags.parse(arguments)
-    let settings = Settings(flags: flags, environment: environment) { _ in
+    let given = GivenFlags(try Flags.parse(arguments))
+    let settings = Settings(given: given, environment: environment) { _ in
         file.map { .success($0) } ?? .failure(SystemFailure(code: 2))
     }
     var reader = SettingsReader(settings)
@@ -338,7 +338,7 @@ private let backend = ["--backend", "192.0.2.9"]
                 "--cert", "/nowhere/a.crt", "--key", "/nowhere/a.key", "--cert", "/nowhere/b.crt", "--key", "/nowhere/b.key",
             ])
         let error = #expect(throws: ConfigurationProblems.self) {
-            try LoadedConfiguration(flags, environment: [:], makesFiles: false)
+            try LoadedConfiguration(GivenFlags(flags), environment: [:], makesFiles: false)
         }
         #expect(error?.problems.map(\.setting) == ["--cert", "--cert"])
         #expect(error?.problems.map(\.description).allSatisfy { $0.contains("No such file") } == true)
