@@ -16,9 +16,21 @@ public struct Certificate: Sendable, Hashable {
     public let notAfter: Int64
     /// "AB:CD:…", as `openssl x509 -fingerprint -sha256` prints it.
     public let sha256Fingerprint: String
+    /// What it was read as, where it is to be used: OpenSSL takes far longer for a certificate's key than for all the rest of it.
+    private let read: X509Handle?
 
     public init(der: [UInt8]) throws(PKIError) {
         try self.init(try X509Handle(der: der))
+    }
+
+    public static func == (left: Certificate, right: Certificate) -> Bool { left.der == right.der }
+
+    public func hash(into hasher: inout Hasher) { hasher.combine(der) }
+
+    /// The certificate as OpenSSL knows it; never to be changed.
+    package func handle() throws(PKIError) -> X509Handle {
+        if let read { return read }
+        return try X509Handle(der: der)
     }
 
     /// All certificates in a file, in its order; at least one. PEM, also with text between and a key beside them, or one
@@ -26,7 +38,7 @@ public struct Certificate: Sendable, Hashable {
     public static func readAll(file: String) throws(PKIError) -> [Certificate] {
         let bytes = try File.read(file)
         if bytes.first == 0x30 {
-            guard let certificate = try? Certificate(der: bytes) else {
+            guard let handle = try? X509Handle(der: bytes), let certificate = try? Certificate(handle, isKept: true) else {
                 throw .damagedCertificate(file: file, reason: "it is neither PEM nor a certificate in DER")
             }
             guard certificate.der.count == bytes.count else {
@@ -44,7 +56,7 @@ public struct Certificate: Sendable, Hashable {
         var certificates: [Certificate] = []
         ERR_clear_error()
         while let pointer = PEM_read_bio_X509(bio.pointer, nil, nil, nil) {
-            certificates.append(try Certificate(X509Handle(owning: pointer)))
+            certificates.append(try Certificate(X509Handle(owning: pointer), isKept: true))
         }
         let errors = OpenSSLErrors.drain()
         // The end of the file is an error as well: no further start line.
@@ -55,7 +67,7 @@ public struct Certificate: Sendable, Hashable {
     }
 
     public var pem: String {
-        guard let handle = try? X509Handle(der: der) else { preconditionFailure("these bytes were a certificate before") }
+        guard let handle = try? handle() else { preconditionFailure("these bytes were a certificate before") }
         let bio = MemoryBIO()
         precondition(PEM_write_bio_X509(bio.pointer, handle.pointer) == 1, "a certificate can be written to memory")
         return bio.text
@@ -72,12 +84,14 @@ public struct Certificate: Sendable, Hashable {
     }
 
     public func matches(_ key: PrivateKey) -> Bool {
-        guard let handle = try? X509Handle(der: der) else { return false }
+        guard let handle = try? handle() else { return false }
         defer { ERR_clear_error() }  // a mismatch is an answer here
         return X509_check_private_key(handle.pointer, key.pointer) == 1
     }
 
-    package init(_ handle: X509Handle) throws(PKIError) {
+    /// - Parameter isKept: keeps the handle, some kilobytes, for as long as the value lives.
+    package init(_ handle: X509Handle, isKept: Bool = false) throws(PKIError) {
+        read = isKept ? handle : nil
         let x509 = handle.pointer
         der = try handle.der()
         subject = text(of: X509_get_subject_name(x509))
@@ -92,7 +106,9 @@ public struct Certificate: Sendable, Hashable {
 }
 
 /// Owns one reference to an `X509`.
-package final class X509Handle {
+///
+/// Unchecked: nobody changes a certificate once it is read, and what OpenSSL notes in it later it notes under a lock.
+package final class X509Handle: @unchecked Sendable {
     package let pointer: OpaquePointer  // X509 *
 
     package init(owning pointer: OpaquePointer) { self.pointer = pointer }

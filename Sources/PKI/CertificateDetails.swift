@@ -51,7 +51,7 @@ extension Certificate {
 
     /// Reads the certificate's other fields.
     public var details: Details {
-        guard let handle = try? X509Handle(der: der) else { preconditionFailure("these bytes were a certificate before") }
+        guard let handle = try? handle() else { preconditionFailure("these bytes were a certificate before") }
         let x509 = handle.pointer
         defer { ERR_clear_error() }
         var details = Details()
@@ -98,7 +98,7 @@ extension Certificate {
     /// Whether `authority` has signed it: the signature is checked, nothing else.
     public func isSigned(by authority: Certificate) -> Bool {
         defer { ERR_clear_error() }
-        guard let mine = try? X509Handle(der: der), let theirs = try? X509Handle(der: authority.der) else { return false }
+        guard let mine = try? handle(), let theirs = try? authority.handle() else { return false }
         return X509_check_issued(theirs.pointer, mine.pointer) == X509_V_OK
             && X509_verify(mine.pointer, X509_get0_pubkey(theirs.pointer)) == 1
     }
@@ -106,7 +106,7 @@ extension Certificate {
     /// Whether clients that want this host, or this address, take it (RFC 6125: its alternative names, else its common name).
     public func isFor(host: String) -> Bool {
         defer { ERR_clear_error() }
-        guard let handle = try? X509Handle(der: der) else { return false }
+        guard let handle = try? handle() else { return false }
         return X509_check_host(handle.pointer, host, host.utf8.count, 0, nil) == 1
             || X509_check_ip_asc(handle.pointer, host, 0) == 1
     }

@@ -105,7 +105,7 @@ public final class ClientTrust: @unchecked Sendable {
         self.allowed = allowed
         self.denied = denied
         for certificate in authorities {
-            let handle = try X509Handle(der: certificate.der)
+            let handle = try certificate.handle()
             guard withExtendedLifetime(handle, { X509_STORE_add_cert(store, $0.pointer) }) == 1 else { throw .fromLibrary() }
         }
         for list in revocationLists {

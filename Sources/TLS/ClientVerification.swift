@@ -67,7 +67,7 @@ final class ClientVerification: Sendable {
         SSL_CTX_set_verify(context, mode, nil)
         if policy.namesAuthorities {
             for authority in trust.authorities {
-                guard let handle = try? X509Handle(der: authority.der) else { continue }
+                guard let handle = try? authority.handle() else { continue }
                 // The names go to the client, which chooses its certificate by them.
                 withExtendedLifetime(handle) { _ = SSL_CTX_add_client_CA(context, $0.pointer) }
             }

@@ -83,7 +83,7 @@ final class ServerContext: @unchecked Sendable {
     private func use(_ identity: TLSIdentity) throws(TLSConfigurationError) {
         do throws(PKIError) {
             ERR_clear_error()
-            let leaf = try X509Handle(der: identity.leaf.der)
+            let leaf = try identity.leaf.handle()
             guard withExtendedLifetime(leaf, { SSL_CTX_use_certificate(pointer, $0.pointer) }) == 1 else {
                 throw PKIError.library("\(identity.certificateFile): \(OpenSSLErrors.drain())")
             }
@@ -91,7 +91,7 @@ final class ServerContext: @unchecked Sendable {
                 throw PKIError.library("\(identity.certificateFile): \(OpenSSLErrors.drain())")
             }
             for certificate in identity.chain.dropFirst() {
-                let handle = try X509Handle(der: certificate.der)
+                let handle = try certificate.handle()
                 guard withExtendedLifetime(handle, { shim_SSL_CTX_add1_chain_cert(pointer, $0.pointer) }) == 1 else {
                     throw PKIError.library("\(identity.certificateFile): \(OpenSSLErrors.drain())")
                 }
