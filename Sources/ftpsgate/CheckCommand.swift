@@ -1,4 +1,5 @@
 import ArgumentParser
+import PKI
 import System
 
 /// `ftpsgate check`: everything is read and judged; nothing is bound, made or changed.
@@ -11,6 +12,7 @@ struct CheckCommand: ParsableCommand {
     func run() throws { try Self.run(GivenFlags(flags)) }
 
     static func run(_ given: GivenFlags) throws {
+        Libraries.keepToTheEnd()
         let loaded = try LoadedConfiguration(given, makesFiles: false)
         for variable in loaded.ignoredVariables {
             Process.complain("ftpsgate: \(variable): no flag has such a name; it is ignored.")

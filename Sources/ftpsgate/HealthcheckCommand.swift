@@ -1,6 +1,7 @@
 import Admin
 import ArgumentParser
 import Gateway
+import PKI
 import System
 import Wire
 
@@ -19,6 +20,7 @@ struct HealthcheckCommand: ParsableCommand {
     func run() throws { try Self.run(GivenFlags(flags)) }
 
     static func run(_ given: GivenFlags) throws {
+        Libraries.keepToTheEnd()
         Process.ignoreBrokenPipes()
         switch try verdict(given) {
         case .healthy: Process.print("ftpsgate is healthy.")
