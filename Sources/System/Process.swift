@@ -2,7 +2,8 @@ import Glibc
 
 /// This process, as the kernel sees it.
 public enum Process {
-    /// Files and sockets that may be open at once, after raising the limit as far as it goes.
+    /// Files and sockets that may be open at once, after raising the limit as far as it goes. To be called before any thread is
+    /// started.
     ///
     /// Every passive port and every session's connections count; the usual soft limit of 1,024 is for select(2), which nobody
     /// here uses. Some systems allow a thousand million, which is no limit worth having.
@@ -16,7 +17,16 @@ public enum Process {
             setrlimit(__rlimit_resource_t(UInt32(RLIMIT_NOFILE.rawValue)), &limit)
             getrlimit(__rlimit_resource_t(UInt32(RLIMIT_NOFILE.rawValue)), &limit)
         }
-        return Int(clamping: limit.rlim_cur)
+        let count = Int(clamping: limit.rlim_cur)
+        widenDescriptorTable(to: min(count, 8192))
+        return count
+    }
+
+    /// The kernel's table of descriptors doubles when it is full, and once the process has threads it waits then until every
+    /// processor has been elsewhere: milliseconds, in which nobody is accepted. Eight bytes a descriptor are cheaper.
+    private static func widenDescriptorTable(to count: Int) {
+        let last = fcntl(2, F_DUPFD, Int32(count - 1))
+        if last >= 0 { close(last) }
     }
 
     /// A peer that is gone is a result of write(2), not the end of the process.
