@@ -42,7 +42,6 @@ public final class GatewayServer {
 
     private struct WorkerHandle {
         let mailbox: Mailbox<WorkerMessage>
-        var passiveSockets: [Int32] = []
         var sessions = 0
         var isDrained = false
         var hasEnded = false
@@ -67,14 +66,22 @@ public final class GatewayServer {
     private var heartbeat = Heartbeat()
     private var heartbeatTimer: LoopTimer?
     private var report: (Milestone) -> Void = { _ in }
-    private let ready: Ready
+    private let controlAddresses: [(address: SocketAddress, isImplicit: Bool)]
+    private let hosts: [IPAddress?]
+    private var opening: PassiveOpening
+    /// Nil until every passive port has been tried.
+    private var ready: Ready?
+    private var failure: StartError?
 
+    /// Half a millisecond's work.
+    private static let portsPerTurn = 64
     /// From the last word to the clients to the end, whatever still hangs.
     private static let forceLimit: Duration = .milliseconds(600)
 
-    /// Opens every port.
-    /// - Throws: when a control port cannot be had, or not one passive port.
-    public init(configuration: GatewayConfiguration, log: EventLog) throws(StartError) {
+    /// Opens the control ports. The passive ports follow in `run`, while clients are accepted.
+    /// - Parameter opensAllFirst: opens the passive ports as well: who runs may give up what they need.
+    /// - Throws: when a control port cannot be had.
+    public init(configuration: GatewayConfiguration, log: EventLog, opensAllFirst: Bool = false) throws(StartError) {
         self.configuration = configuration
         self.log = log
         admission = Admission(configuration)
@@ -94,23 +101,14 @@ public final class GatewayServer {
             let handedOver = opened.address.ip.isUnspecified ? nil : opened.address.ip
             hosts.append(listener.inherited == nil ? listener.host : handedOver)
         }
-        hosts = ListeningSockets.distinct(hosts)
-        var missing: [UInt16] = []
-        let passive = ListeningSockets.openPassive(configuration.passivePorts, hosts: hosts) { port, problem in
-            log.warning("passive_port.left_out", ["port": .integer(Int(port)), "reason": .string("\(problem)")])
-            missing.append(port)
-        }
-        guard !passive.isEmpty else {
-            throw StartError(description: "not one port of --passive-ports can be listened on; choose another range.")
-        }
+        self.hosts = ListeningSockets.distinct(hosts)
+        opening = PassiveOpening(configuration.passivePorts, hosts: self.hosts)
         listeners = control.map(\.0)
-        ready = Ready(
-            listen: control.map { (address: $0.0.address, isImplicit: $0.1 == .implicit) }, passive: passive.map(\.port).sorted())
-        workers = try Self.share(passive, among: configuration.workers)
+        controlAddresses = control.map { (address: $0.0.address, isImplicit: $0.1 == .implicit) }
+        workers = try Self.handles(configuration.workers)
         plans = WaitingPlans { [mailboxes = workers.map(\.mailbox)] in mailboxes[$0].post(.plan($1)) }
-        for (index, port) in passive.enumerated() { plans.open(port.port, worker: index % workers.count) }
         accept = { [unowned self] in accepted($0, $1) }
-        missingPorts = MissingPorts(missing, hosts: hosts, loop: loop, log: log) { [unowned self] in opened($0) }
+        if opensAllFirst { while !opening.isOver { openSomePorts() } }
     }
 
     private static func listen(
@@ -128,29 +126,53 @@ public final class GatewayServer {
         }
     }
 
-    /// Each port is listened on by one worker. What comes for a session of another goes there (`PassivePorts`).
-    private static func share(
-        _ passive: [ListeningSockets.PassivePort], among count: Int
-    ) throws(StartError) -> [WorkerHandle] {
+    private static func handles(_ count: Int) throws(StartError) -> [WorkerHandle] {
         var handles: [WorkerHandle] = []
-        for index in 0..<count {
+        for _ in 0..<count {
             do throws(SystemError) {
                 handles.append(WorkerHandle(mailbox: try Mailbox()))
             } catch {
                 throw StartError(description: "\(error); raise the limit of open files.")
             }
-            for port in stride(from: index, to: passive.count, by: count) {
-                handles[index].passiveSockets += passive[port].descriptors
-            }
         }
         return handles
     }
 
-    /// A passive port could be had after all.
-    private func opened(_ port: ListeningSockets.PassivePort) {
-        let index = Int(port.port) % workers.count
-        workers[index].mailbox.post(.passivePort(descriptors: port.descriptors))
-        plans.open(port.port, worker: index)
+    // MARK: - Passive ports
+
+    private func openSomePorts() {
+        let before = opening.opened.count
+        let ports = opening.open(atMost: Self.portsPerTurn) { [log] port, problem in
+            log.warning("passive_port.left_out", ["port": .integer(Int(port)), "reason": .string("\(problem)")])
+        }
+        // Each is listened on by one worker. What comes for a session of another goes there (`PassivePorts`).
+        var shares = [[ListeningSockets.PassivePort]](repeating: [], count: workers.count)
+        for (index, port) in ports.enumerated() { shares[(before + index) % workers.count].append(port) }
+        for (index, share) in shares.enumerated() where !share.isEmpty { workers[index].mailbox.post(.passivePorts(share)) }
+    }
+
+    /// Goes on in the next turn; at the end the gateway is ready.
+    private func openPorts(_ watchdog: Duration?) {
+        guard phase == .serving else { return }
+        if !opening.isOver { openSomePorts() }
+        guard opening.isOver else { return loop.afterOthers { [unowned self] in openPorts(watchdog) } }
+        guard !opening.opened.isEmpty else {
+            failure = StartError(description: "not one port of --passive-ports can be listened on; choose another range.")
+            return loop.stop()
+        }
+        missingPorts = MissingPorts(opening.missing, hosts: hosts, loop: loop, log: log) { [unowned self] port in
+            // It could be had after all.
+            workers[Int(port.port) % workers.count].mailbox.post(.passivePorts([port]))
+        }
+        if case .chosenByKernel = configuration.passivePorts {
+            let ownPorts = ownPorts
+            for worker in workers { worker.mailbox.post(.ownPorts(ownPorts)) }
+        }
+        let ready = Ready(listen: controlAddresses, passive: opening.opened.sorted())
+        self.ready = ready
+        report(.ready(ready))
+        if let watchdog { watch(watchdog) }
+        Memory.releaseStartUp()
     }
 
     // MARK: - Running
@@ -160,7 +182,7 @@ public final class GatewayServer {
     ///   - watchdog: the longest time between two reports of `alive`; none are made where it is nil.
     ///   - reload: where SIGHUP and changed files lead to; nil: nothing is reloaded.
     ///   - report: is called on this thread.
-    /// - Throws: when a thread cannot be started.
+    /// - Throws: when a thread cannot be started, or not one passive port can be had.
     public func run(
         watchdog: Duration? = nil, reload source: ReloadSource? = nil, _ report: @escaping (Milestone) -> Void
     ) throws(StartError) -> Ending {
@@ -172,21 +194,21 @@ public final class GatewayServer {
             signals.append(SignalWatcher(signal, loop: loop) { [unowned self] in endingWanted() })
         }
         signals.append(SignalWatcher(SignalWatcher.hangUp, loop: loop) { [unowned self] in reload() })
-        for index in workers.indices { try start(index) }
+        let ownPorts = ownPorts
+        for index in workers.indices { try start(index, ownPorts) }
         log.metrics.set(.draining, to: 0)
         countSessions()
-        report(.ready(ready))
-        if let watchdog { watch(watchdog) }
-        Memory.releaseStartUp()
+        loop.afterOthers { [unowned self] in openPorts(watchdog) }
         loop.run()
+        if let failure { throw failure }
         return ending
     }
 
-    private func start(_ index: Int) throws(StartError) {
+    private func start(_ index: Int, _ ownPorts: OwnPorts) throws(StartError) {
         let outfit = OneUse(
             Worker.Outfit(
-                index: index, configuration: configuration, passiveSockets: workers[index].passiveSockets, ownPorts: ownPorts,
-                plans: plans, log: log, mailboxes: workers.map(\.mailbox), server: mailbox))
+                index: index, configuration: configuration, ownPorts: ownPorts, plans: plans, log: log,
+                mailboxes: workers.map(\.mailbox), server: mailbox))
         do throws(SystemError) {
             try Thread.start(name: "worker-\(index)") { [log, mailbox] in
                 do throws(SystemError) {
@@ -203,9 +225,9 @@ public final class GatewayServer {
 
     /// Those that it listens on, or would.
     private var ownPorts: OwnPorts {
-        var passive = Set(ready.passive)
+        var passive = Set(opening.opened)
         if case .range(let range) = configuration.passivePorts { passive.formUnion(range.lower...range.upper) }
-        return OwnPorts(control: ready.listen.map(\.address), passive: passive)
+        return OwnPorts(control: controlAddresses.map(\.address), passive: passive)
     }
 
     // MARK: - Reloading
@@ -251,7 +273,7 @@ public final class GatewayServer {
             admission.use(new)
             for worker in workers { worker.mailbox.post(.configuration(new)) }
         }
-        report(.ready(ready))
+        if let ready { report(.ready(ready)) }
     }
 
     // MARK: - What workers and clients say

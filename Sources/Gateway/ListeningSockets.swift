@@ -9,12 +9,12 @@ public struct StartError: Error, CustomStringConvertible {
 /// Opens the gateway's listening sockets, control and passive.
 enum ListeningSockets {
     /// Listens on one address, or on every address of both families.
-    static func open(host: IPAddress?, port: UInt16) throws(SystemError) -> Socket {
-        if let host { return try Socket.listening(on: SocketAddress(ip: host, port: port)) }
+    private static func open(host: IPAddress?, port: UInt16, isConfigured: Bool = true) throws(SystemError) -> Socket {
+        if let host { return try Socket.listening(on: SocketAddress(ip: host, port: port), isConfigured: isConfigured) }
         do {
-            return try Socket.listening(on: SocketAddress(ip: .anyV6, port: port))
+            return try Socket.listening(on: SocketAddress(ip: .anyV6, port: port), isConfigured: isConfigured)
         } catch  where error.code == SystemError.addressFamilyUnsupported {
-            return try Socket.listening(on: SocketAddress(ip: .anyV4, port: port))
+            return try Socket.listening(on: SocketAddress(ip: .anyV4, port: port), isConfigured: isConfigured)
         }
     }
 
@@ -39,43 +39,20 @@ enum ListeningSockets {
         }
     }
 
-    /// One passive port: a listening socket for each address that control connections come to.
-    struct PassivePort {
+    /// One passive port: a listening socket for each address that control connections come to, not configured yet: the worker
+    /// that listens on it does that.
+    struct PassivePort: Sendable {
         let port: UInt16
         let descriptors: [Int32]
     }
 
-    /// - Parameter onMissing: is called for each port that cannot be had.
-    static func openPassive(
-        _ ports: GatewayConfiguration.PassivePorts, hosts: [IPAddress?], onMissing: (UInt16, SystemError) -> Void
-    ) -> [PassivePort] {
-        var opened: [PassivePort] = []
-        func add(_ port: UInt16) -> SystemError? {
-            do throws(SystemError) {
-                opened.append(try openPassive(port, hosts: hosts))
-                return nil
-            } catch {
-                return error
-            }
-        }
-        switch ports {
-        case .range(let range):
-            for port in range.lower...range.upper {
-                if let problem = add(port) { onMissing(port, problem) }
-            }
-        case .chosenByKernel(let count):
-            // What is free on one address may be taken on the next: then another is tried.
-            for _ in 0..<count * 10 where opened.count < count { _ = add(0) }
-        }
-        return opened
-    }
-
+    /// - Parameter port: zero for one of the kernel's choice.
     static func openPassive(_ port: UInt16, hosts: [IPAddress?]) throws(SystemError) -> PassivePort {
         var port = port
         var descriptors: [Int32] = []
         do throws(SystemError) {
             for host in hosts {
-                let socket = try open(host: host, port: port)
+                let socket = try open(host: host, port: port, isConfigured: false)
                 if port == 0 { port = socket.localAddress()?.port ?? 0 }
                 descriptors.append(socket.take())
             }

@@ -25,7 +25,7 @@ final class Surroundings {
     private let handOver: (any Transport, _ worker: Int, _ hops: Int) -> Void
     let backend: BackendDialer
     private(set) var publicAddress: PublicAddress
-    let ownPorts: OwnPorts
+    var ownPorts: OwnPorts
     /// Nil where there is no network to ask over.
     var clientStatus: ClientStatusChecker?
     /// Set while the gateway is on its way to its end.

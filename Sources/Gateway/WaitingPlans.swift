@@ -140,13 +140,16 @@ final class WaitingPlans: Sendable {
 
     // MARK: - Ports
 
-    /// A port is listened on from here on.
-    func open(_ port: UInt16, worker: Int) {
+    /// These are listened on from here on.
+    func open(_ ports: [UInt16], worker: Int) {
         let notices = state.withLock { state in
-            guard state.indexOfPort[port] == nil else { return [] as [(Int, Notice)] }
-            state.indexOfPort[port] = state.ports.count
-            state.ports.append(Port(number: port, worker: worker))
-            return state.queues.keys.flatMap { Self.serveQueue(of: $0, at: port, &state) }
+            var notices: [(Int, Notice)] = []
+            for port in ports where state.indexOfPort[port] == nil {
+                state.indexOfPort[port] = state.ports.count
+                state.ports.append(Port(number: port, worker: worker))
+                for client in state.queues.keys { notices += Self.serveQueue(of: client, at: port, &state) }
+            }
+            return notices
         }
         send(notices)
     }

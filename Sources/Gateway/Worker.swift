@@ -10,8 +10,10 @@ enum WorkerMessage: Sendable {
     case dataConnection(descriptor: Int32, hops: Int)
     /// To one of the worker's sessions.
     case plan(WaitingPlans.Notice)
-    /// A passive port to listen on: one socket for each address.
-    case passivePort(descriptors: [Int32])
+    /// Passive ports to listen on.
+    case passivePorts([ListeningSockets.PassivePort])
+    /// The ports that the gateway listens on, now that all are known.
+    case ownPorts(OwnPorts)
     /// What new sessions go by from here on.
     case configuration(GatewayConfiguration)
     /// Sessions end when they are idle, and so after their transfers.
@@ -41,6 +43,7 @@ final class Worker {
     private let index: Int
     private let loop: EventLoop
     private let surroundings: Surroundings
+    private let plans: WaitingPlans
     private let server: Mailbox<ServerMessage>
     private var mail: MailboxReader?
     private var passiveListeners: [Listener] = []
@@ -62,8 +65,6 @@ final class Worker {
     struct Outfit: Sendable {
         let index: Int
         let configuration: GatewayConfiguration
-        /// Listening; the worker closes them.
-        let passiveSockets: [Int32]
         let ownPorts: OwnPorts
         let plans: WaitingPlans
         let log: EventLog
@@ -75,6 +76,7 @@ final class Worker {
     init(_ outfit: Outfit) throws(SystemError) {
         index = outfit.index
         server = outfit.server
+        plans = outfit.plans
         let loop = try EventLoop()
         self.loop = loop
         surroundings = Surroundings(
@@ -85,14 +87,25 @@ final class Worker {
                 mailboxes[worker].post(.dataConnection(descriptor: socket.take(), hops: hops))
             })
         surroundings.clientStatus = ClientStatusChecker(loop: loop, log: outfit.log)
-        for descriptor in outfit.passiveSockets { try listen(descriptor) }
         trimming = LoopTimer(loop: loop) { [unowned self] in trim() }
         mail = MailboxReader(outfit.mailboxes[index], loop: loop) { [unowned self] in take($0) }
     }
 
+    /// Sessions are promised a port once its connections will have all that they are to have from it.
+    private func listen(_ ports: [ListeningSockets.PassivePort]) {
+        do throws(SystemError) {
+            for descriptor in ports.flatMap(\.descriptors) { try listen(descriptor) }
+        } catch {
+            surroundings.log.error("worker.failed", ["worker": .integer(index), "reason": .string("\(error)")])
+        }
+        plans.open(ports.map(\.port), worker: index)
+    }
+
     private func listen(_ descriptor: Int32) throws(SystemError) {
+        let socket = Socket(owning: descriptor)
+        socket.configureConnection()
         let listener = try Listener(
-            socket: Socket(owning: descriptor), loop: loop,
+            socket: socket, loop: loop,
             onExhausted: { [log = surroundings.log] in
                 log.error("accept.exhausted", ["reason": .string("\($0)"), "remedy": "raise the limit of open files"])
             },
@@ -112,7 +125,8 @@ final class Worker {
         case .connection(let descriptor, let mode): accept(Socket(owning: descriptor), mode)
         case .dataConnection(let descriptor, let hops): acceptData(Socket(owning: descriptor), hops: hops)
         case .plan(let notice): surroundings.passivePorts.take(notice)
-        case .passivePort(let descriptors): for descriptor in descriptors { try? listen(descriptor) }
+        case .passivePorts(let ports): listen(ports)
+        case .ownPorts(let ports): surroundings.ownPorts = ports
         case .configuration(let configuration): surroundings.use(configuration)
         case .drain(let pace):
             isEnding = true

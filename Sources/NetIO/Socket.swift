@@ -43,10 +43,13 @@ public struct Socket: ~Copyable, Sendable {
     }
 
     /// A listening socket. The unspecified IPv6 address takes IPv4 as well.
-    public static func listening(on address: SocketAddress, backlog: Int32 = 1024) throws(SystemError) -> Socket {
+    /// - Parameter isConfigured: false where somebody else is to call `configureConnection`.
+    public static func listening(
+        on address: SocketAddress, backlog: Int32 = 1024, isConfigured: Bool = true
+    ) throws(SystemError) -> Socket {
         let socket = try tcp(address.ip.family)
         socket.setOption(SOL_SOCKET, SO_REUSEADDR, 1)
-        socket.configureConnection()
+        if isConfigured { socket.configureConnection() }
         if address.ip.family == .v6 { socket.setOption(Int32(IPPROTO_IPV6), IPV6_V6ONLY, address.ip.isUnspecified ? 0 : 1) }
         let descriptor = socket.descriptor
         guard address.withSockaddr({ bind(descriptor, $0, $1) }) == 0 else { throw SystemError("cannot listen on \(address)") }

@@ -117,7 +117,8 @@ struct ServeCommand: ParsableCommand {
         let watchdog = manager.flatMap { _ in ServiceNotifier.watchdogInterval(environment: environment) }
         var isReady = false
         do {
-            let server = try GatewayServer(configuration: start.gateway.take(), log: log)
+            let server = try GatewayServer(
+                configuration: start.gateway.take(), log: log, opensAllFirst: start.choices.user != nil)
             try onOpened()
             // Never freed: with it would go its signal handlers, and a second SIGTERM on the last metres would kill the process.
             _ = Unmanaged.passRetained(server)

@@ -63,7 +63,7 @@ final class SimulatedGateway {
             let acceptor = try host.listen(on: SocketAddress(ip: Self.ip, port: port)) { [unowned self] in
                 workers[worker].passivePorts.accepted($0)
             }
-            plans.open(port, worker: worker)
+            plans.open([port], worker: worker)
             acceptors.append(acceptor)
         }
         for (address, isImplicit) in [(explicit, false), (implicit, true)] {

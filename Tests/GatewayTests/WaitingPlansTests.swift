@@ -24,7 +24,7 @@ struct WaitingPlansTests {
     private func make(_ ports: [UInt16] = [50_000], workers: Int = 1) -> (WaitingPlans, Notices) {
         let notices = Notices()
         let plans = WaitingPlans { _, notice in notices.add(notice) }
-        for (index, port) in ports.enumerated() { plans.open(port, worker: index % workers) }
+        for (index, port) in ports.enumerated() { plans.open([port], worker: index % workers) }
         return (plans, notices)
     }
 
@@ -181,7 +181,7 @@ struct WaitingPlansTests {
         #expect(plans.judge(port: 50_000, client: IPAddress(192, 0, 2, 77), tag: nil) == .stray)
         #expect(plans.firstLook(port: 50_001, client: Self.home) == .stray)
         // With more ports than one, a stranger is nobody.
-        plans.open(50_001, worker: 0)
+        plans.open([50_001], worker: 0)
         #expect(plans.firstLook(port: 50_000, client: IPAddress(192, 0, 2, 77)) == .stray)
     }
 
@@ -233,7 +233,7 @@ struct WaitingPlansTests {
         let (plans, notices) = make([])
         let early = reserve(plans, wish())
         #expect(early.port == nil)
-        plans.open(50_007, worker: 0)
+        plans.open([50_007], worker: 0)
         #expect(notices.take() == [.promised(early.id, port: 50_007)])
     }
 

@@ -5,6 +5,7 @@ import socket
 import clients
 import pytest
 from clients import Route, round_trip
+from gateway import StartFailed
 
 
 def _routes():
@@ -99,3 +100,26 @@ def test_the_data_handshake_may_come_early_or_late(moment, setup, backends, gate
         client.protect_data(data)
     assert data.read_all() == content
     client.expect(226)
+
+
+def test_without_a_single_port_there_is_no_gateway(backends, start_gateway):
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        with pytest.raises(StartFailed) as failure:
+            start_gateway(backends("pyftpdlib"), "--passive-ports", port)
+    assert failure.value.status == 1
+    assert "not one port of --passive-ports can be listened on; choose another range." in failure.value.log
+
+
+def test_many_ports_are_all_there_once_it_is_ready(backends, start_gateway, connect):
+    """They are opened some at a time; ready is said after the last."""
+    backend = backends("pyftpdlib")
+    gateway = start_gateway(backend, "--passive-ports", "0:500", "--workers", "3")
+    ports = gateway.passive_ports()
+    assert len(set(ports)) == 500
+    client = connect(gateway, login=backend)
+    seen = {client.passive("EPSV")[1] for _ in range(20)}
+    assert seen <= set(ports)
+    for port in (ports[0], ports[-1]):
+        # Somebody listens: a stranger is let in and reset.
+        socket.create_connection(("127.0.0.1", port), 5).close()
