@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """The regression gate: what is repeatable enough to fail a build, in about half a minute. `make bench-gate`
 
-System calls for a GiB and for a small file are counted by strace; instructions for a NOOP and for a small file by valgrind
-(callgrind), since CPU seconds on a busy machine are not repeatable. What is missing on the machine is named and left out.
+System calls for a GiB and for a small file are counted by strace; instructions for a NOOP, a small file, a start and a health
+check by valgrind (callgrind), since CPU seconds on a busy machine are not repeatable. What is missing on the machine is named
+and left out.
 """
 
 import shutil
@@ -22,6 +23,10 @@ LIMITS = {
     "system calls/file": 80,
     "instructions/NOOP": 100_000,
     "instructions/file": 3_600_000,
+    # Of a start and its end, with 10 passive ports: OpenSSL reads a key and a certificate in 17 million.
+    "instructions/start": 42_000_000,
+    "instructions/start, each passive port": 16_000,
+    "instructions/healthcheck": 18_000_000,
 }
 
 
@@ -31,24 +36,34 @@ class Callgrind(peers.Gateway):
     name, patience, passive_ports = "callgrind", 60, 10
 
     def arguments(self):
-        # Valgrind gives up at debug information that is newer than itself.
         program, *rest = super().arguments()
-        stripped = self.folder / "ftpsgate"
-        subprocess.run([find("strip"), "-o", stripped, program], check=True)
-        valgrind = [find("valgrind"), "--tool=callgrind", "--callgrind-out-file=/dev/null", f"--log-file={self.counts}"]
-        return [*valgrind, stripped, *rest]
-
-    @property
-    def counts(self):
-        return self.folder / "callgrind.log"
+        return [*counting(program, self.folder), *rest]
 
     def instructions(self):
         """So many until its end, which this is."""
         self.stop()
-        for line in self.counts.read_text().splitlines():
-            if "Collected" in line:
-                return int(line.rpartition(":")[2])
-        raise RuntimeError(f"callgrind counted nothing:\n{self.counts.read_text()[-1000:]}")
+        return counted(self.folder)
+
+
+class CallgrindManyPorts(Callgrind):
+    passive_ports = 510
+
+
+def counting(program, folder):
+    """Words before a program's arguments that have its instructions counted."""
+    # Valgrind gives up at debug information that is newer than itself.
+    stripped = folder / "ftpsgate"
+    subprocess.run([find("strip"), "-o", stripped, program], check=True)
+    log = folder / "callgrind.log"
+    return [find("valgrind"), "--tool=callgrind", "--callgrind-out-file=/dev/null", f"--log-file={log}", stripped]
+
+
+def counted(folder):
+    text = (folder / "callgrind.log").read_text()
+    for line in text.splitlines():
+        if "Collected" in line:
+            return int(line.rpartition(":")[2])
+    raise RuntimeError(f"callgrind counted nothing:\n{text[-1000:]}")
 
 
 def system_calls(bench):
@@ -79,6 +94,35 @@ def instructions(bench):
         yield f"instructions/{what}", (counts[1] - counts[0]) / (many - few)
 
 
+def instructions_of_starts(bench):
+    """Of the shortest lives: ready, told to end, gone; and a health check beside a gateway."""
+    counts = []
+    for kind in (Callgrind, CallgrindManyPorts):
+        with bench.running([kind]) as started:
+            if not started:
+                raise Missing(f"the gateway does not run under valgrind: {bench.skipped}")
+            time.sleep(1)
+            counts.append(started[0].instructions())
+    yield "instructions/start", counts[0]
+    yield "instructions/start, each passive port", (counts[1] - counts[0]) / 500
+    with bench.running([GatewayWithAdmin]) as started:
+        folder = bench.fresh_folder()
+        words = [*counting(peers.Gateway.program(), folder), "healthcheck", *started[0].admin]
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60)
+        yield "instructions/healthcheck", counted(folder)
+
+
+class GatewayWithAdmin(peers.Gateway):
+    """What a health check asks."""
+
+    @property
+    def admin(self):
+        return ["--admin", f"unix:{self.folder}/admin"]
+
+    def arguments(self):
+        return [*super().arguments(), *self.admin]
+
+
 def main():
     raise_limits()
     load, backend_program = compile_programs()
@@ -88,7 +132,7 @@ def main():
     failed = False
     try:
         peers.Gateway.program()
-        for measure in (system_calls, instructions):
+        for measure in (system_calls, instructions, instructions_of_starts):
             try:
                 for what, value in measure(bench):
                     limit = LIMITS[what]

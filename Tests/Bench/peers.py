@@ -26,17 +26,21 @@ class Peer:
     forks = False
     # Seconds until it must listen.
     patience = 10
+    # A program that starts it, and says when it serves (start.c).
+    stopwatch = None
 
-    def __init__(self, folder, backend, certificate):
+    def __init__(self, folder, backend, certificate, stopwatch=None):
         self.folder = folder / self.name.replace(" ", "-")
         self.folder.mkdir()
         self.backend = backend
         self.certificate = certificate
+        self.stopwatch = stopwatch
         for attempt in range(3):
             self.port = free_port()
             try:
                 self.process = self.start()
-                self.process.wait_for_port(self.port, self.patience)
+                if not stopwatch:
+                    self.process.wait_for_port(self.port, self.patience)
                 return
             except RuntimeError:
                 if attempt == 2:
@@ -46,6 +50,9 @@ class Peer:
         raise NotImplementedError
 
     def run(self, *arguments, **more):
+        if self.stopwatch:
+            arguments = [self.stopwatch, self.port, *arguments]
+            more["stdout"] = subprocess.PIPE
         return Process(arguments, self.folder / "log", **more)
 
     def write(self, name, text):
@@ -73,6 +80,7 @@ class Certificate:
 class Gateway(Peer):
     name, kind = "ftpsgate", "ftps"
     passive_ports = 1000
+    listen = "--listen"
 
     @staticmethod
     def program():
@@ -84,12 +92,18 @@ class Gateway(Peer):
     def arguments(self):
         files = ["--cert", self.certificate.certificate, "--key", self.certificate.key, "--state-directory", self.folder]
         return [
-            *[self.program(), "--listen", f"127.0.0.1:{self.port}", "--backend", f"127.0.0.1:{self.backend.ftp}"],
+            *[self.program(), self.listen, f"127.0.0.1:{self.port}", "--backend", f"127.0.0.1:{self.backend.ftp}"],
             *[*files, "--passive-ports", f"0:{self.passive_ports}", "--workers", "1"],
         ]
 
     def start(self):
         return self.run(*self.arguments(), stdout=subprocess.DEVNULL)
+
+
+class ImplicitGateway(Gateway):
+    """TLS from the first byte, as with a raw relay."""
+
+    listen = "--listen-implicit"
 
 
 # MARK: Raw relays

@@ -52,10 +52,10 @@ def find(name, *packages):
 
 
 def compile_programs():
-    """load and backend, made anew where their source is."""
+    """load, backend and start, made anew where their source is."""
     folder = PROJECT / ".build" / "bench"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, libraries in (("backend", []), ("load", ["-lssl", "-lcrypto"])):
+    for name, libraries in (("backend", []), ("load", ["-lssl", "-lcrypto"]), ("start", ["-lssl", "-lcrypto"])):
         source, program = HERE / f"{name}.c", folder / name
         if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
             subprocess.run(
@@ -146,8 +146,8 @@ class Process:
                 pass
         return total
 
-    def resident(self, field="VmRSS"):
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+    def resident(self, field="VmRSS", pid=None):
+        for line in Path(f"/proc/{pid or self.pid}/status").read_text().splitlines():
             if line.startswith(field + ":"):
                 return int(line.split()[1]) * 1024
         return 0

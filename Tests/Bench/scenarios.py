@@ -1,6 +1,7 @@
 """What is measured. Each scenario runs its peers in turn (A B C, A B C, ...), so that what the machine does meanwhile hits all
 of them alike, and keeps the median of each."""
 
+import json
 import statistics
 import subprocess
 import time
@@ -40,17 +41,17 @@ class Bench:
         return Load(self.load_program, mode, self.folder, port=peer.port, kind=peer.kind, **{**peer.login, **settings})
 
     @contextmanager
-    def running(self, kinds):
+    def running(self, kinds, **more):
         """Those of the peers that can be started, all at once."""
         started = []
         try:
             for kind in kinds:
-                if self.only and kind.name not in self.only and kind is not peers.Gateway:
+                if self.only and kind.name not in self.only and not issubclass(kind, peers.Gateway):
                     continue
                 if kind.name in self.skipped:
                     continue
                 try:
-                    started.append(kind(self.fresh_folder(), self.backend, self.certificate))
+                    started.append(kind(self.fresh_folder(), self.backend, self.certificate, **more))
                 except (Missing, RuntimeError) as error:
                     self.skipped[kind.name] = str(error).strip()
                     self.say(f"  skipped: {kind.name}: {error}")
@@ -207,15 +208,20 @@ def latency(bench):
 
 
 def start_up(bench):
-    """From the start of the process to the first accepted connection; memory then."""
-    for kind in (peers.Gateway, peers.HAProxy, peers.Nginx, peers.Hitch, peers.Stunnel):
-        for _ in range(3 * bench.rounds):
-            since = time.monotonic()
-            with bench.running([kind]) as started:
+    """From the start of the process to the first byte that its first client gets; memory then."""
+    for _ in range(3 * bench.rounds):
+        for kind in (peers.ImplicitGateway, peers.HAProxy, peers.Nginx, peers.Hitch, peers.Stunnel):
+            with bench.running([kind], stopwatch=bench.load_program.parent / "start") as started:
                 for peer in started:
-                    bench.record("start ms", peer.name, (time.monotonic() - since) * 1000)
-                    time.sleep(0.05)
-                    bench.record("base MB (RSS)", peer.name, peer.process.resident() / 1e6)
+                    line = peer.process.popen.stdout.readline()
+                    if not line:
+                        bench.skipped[f"{peer.name} once"] = peer.process.log.read_text()[-600:]
+                        continue
+                    found = json.loads(line)
+                    bench.record("start ms, port open", peer.name, found["open"])
+                    bench.record("start ms, first client served", peer.name, found["served"])
+                    time.sleep(0.3)
+                    bench.record("base MB (RSS)", peer.name, peer.process.resident(pid=found["pid"]) / 1e6)
 
 
 def system_calls(bench):
