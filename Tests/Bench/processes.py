@@ -1,4 +1,4 @@
-"""Processes under measurement: their starts and ends, CPU time and memory; and the two C programs that make the load."""
+"""Processes under measurement: their starts and ends, CPU time and memory; and the C programs beside this file."""
 
 import json
 import os
@@ -52,16 +52,24 @@ def find(name, *packages):
 
 
 def compile_programs():
-    """load, backend and start, made anew where their source is."""
+    """load, backend, start and floor, made anew where their source is."""
     folder = PROJECT / ".build" / "bench"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, libraries in (("backend", []), ("load", ["-lssl", "-lcrypto"]), ("start", ["-lssl", "-lcrypto"])):
+    openssl = ["-lssl", "-lcrypto"]
+    for name, libraries in (("backend", []), ("load", openssl), ("start", openssl), ("floor", openssl)):
         source, program = HERE / f"{name}.c", folder / name
         if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
             subprocess.run(
                 ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", program, source, *libraries], check=True
             )
     return folder / "load", folder / "backend"
+
+
+def tls_alone(certificate, version, resume, files=2000):
+    """Microseconds of CPU that OpenSSL needs for one small file's TLS (floor.c)."""
+    program = PROJECT / ".build" / "bench" / "floor"
+    arguments = [certificate.certificate, certificate.key, version, str(resume), str(files)]
+    return json.loads(subprocess.run([program, *arguments], check=True, capture_output=True).stdout)["us"]
 
 
 class Process:

@@ -1,11 +1,12 @@
 """Medians as a table: one row for each scenario, one column for each peer, and what the gateway is to the best of them."""
 
 import peers
+from scenarios import FLOOR
 
 GATEWAY = peers.Gateway.name
 # Scenarios in which more is better.
 RATES = ("/cpu s", "share", "sessions in")
-ORDER = [GATEWAY] + [peer.name for peer in peers.RAW + peers.FTPS]
+ORDER = [GATEWAY] + [peer.name for peer in peers.RAW + peers.FTPS] + [FLOOR]
 
 
 def is_rate(scenario):
@@ -32,7 +33,7 @@ def table(results, skipped):
 
 
 def ratio(scenario, values):
-    others = {name: value for name, value in values.items() if name != GATEWAY and value > 0}
+    others = {name: value for name, value in values.items() if name not in (GATEWAY, FLOOR) and value > 0}
     if GATEWAY not in values or not others:
         return ""
     best = (max if is_rate(scenario) else min)(others, key=others.get)

@@ -8,9 +8,11 @@ import time
 from contextlib import contextmanager
 
 import peers
-from processes import Load, Missing, find
+from processes import Load, Missing, find, tls_alone
 
 GIB = 1 << 30
+# What no peer can be better than: OpenSSL's own part.
+FLOOR = "TLS alone"
 CIPHERS = {
     "AES-128-GCM": "TLS_AES_128_GCM_SHA256",
     "AES-256-GCM": "TLS_AES_256_GCM_SHA384",
@@ -108,19 +110,25 @@ def bulk(bench):
 
 
 def small_files(bench):
-    """Files of 4 KiB for each second of the peer's CPU."""
+    """Files of 4 KiB for each second of the peer's CPU: over one session, and over eight at a time."""
     with bench.running([peers.Gateway, *peers.FTPS]) as started:
         for version, resume in (("1.3", 1), ("1.3", 0), ("1.2", 1), ("1.2", 0)):
+            for sessions in (1, 8) if resume else (1,):
+                what = f"TLS {version}, {'resumed' if resume else 'not resumed'}{', 8 sessions' if sessions > 1 else ''}"
 
-            def once(peer, version=version, resume=resume):
-                result, cpu = bench.measure(peer, "files", seconds=bench.scale, version=version, resume=resume)
-                kind = "resumed" if resume else "not resumed"
-                bench.record(f"4 KiB files/cpu s, TLS {version}, {kind}", peer.name, result["count"] / cpu)
-                bench.record(f"4 KiB file ms p50, TLS {version}, {kind}", peer.name, result["p50_us"] / 1000)
-                if resume:
-                    bench.record(f"resumed share, TLS {version}", peer.name, result["resumed"] / result["count"])
+                def once(peer, version=version, resume=resume, sessions=sessions, what=what):
+                    result, cpu = bench.measure(
+                        *(peer, "files"), seconds=bench.scale, version=version, resume=resume, connections=sessions
+                    )
+                    bench.record(f"4 KiB files/cpu s, {what}", peer.name, result["count"] / cpu)
+                    bench.record(f"4 KiB file ms p50, {what}", peer.name, result["p50_us"] / 1000)
+                    if peer is started[0]:
+                        microseconds = tls_alone(bench.certificate, version, resume)
+                        bench.record(f"4 KiB files/cpu s, {what}", FLOOR, 1e6 / microseconds)
+                    if resume and sessions == 1:
+                        bench.record(f"resumed share, TLS {version}", peer.name, result["resumed"] / result["count"])
 
-            bench.interleave(started, once)
+                bench.interleave(started, once)
 
 
 def logins(bench):
