@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Coverage-guided fuzzing of everything that reads strangers' bytes on the control connection (libFuzzer, AddressSanitizer).
+# Coverage-guided fuzzing (libFuzzer, AddressSanitizer) of everything that reads strangers' bytes on the control connection, and
+# of the relay between two connections in any weather.
 #
 #   Tests/Fuzz/run.sh                    every target for SECONDS_EACH seconds (10)
 #   Tests/Fuzz/run.sh Replies Sessions   some of them
@@ -18,25 +19,47 @@ mkdir -p "$modules"
 
 swiftc=(
     "${SWIFTC:-swiftc}" -O -swift-version 6 -parse-as-library -enable-testing "-sanitize=fuzzer,address" -I "$modules"
-    -enable-upcoming-feature InternalImportsByDefault -enable-upcoming-feature MemberImportVisibility
+    -package-name ftpsgate -enable-upcoming-feature InternalImportsByDefault -enable-upcoming-feature MemberImportVisibility
 )
 
-# Each module on its own, as in the package; the order is that of the imports.
+# A module on its own, as in the package; its object joins those that targets are linked with.
 objects=()
-for module in Wire FTPProtocol FTPSession; do
-    sources=(Sources/"$module"/*.swift)
-    object=$modules/$module.o
+module() {
+    local name=$1 object=$modules/$1.o newest
+    shift
     objects+=("$object")
-    newest=$(find "${sources[@]}" "$0" -newer "$object" 2>/dev/null | head -n 1 || true)
-    [ -e "$object" ] && [ -z "$newest" ] && continue
-    "${swiftc[@]}" -wmo -module-name "$module" -emit-module -emit-module-path "$modules/$module.swiftmodule" \
-        -emit-object -o "$object" "${sources[@]}"
-done
+    newest=$(find "$@" "$0" -newer "$object" 2>/dev/null | head -n 1 || true)
+    [ -e "$object" ] && [ -z "$newest" ] && return
+    "${swiftc[@]}" -wmo -module-name "$name" -emit-module -emit-module-path "$modules/$name.swiftmodule" \
+        -emit-object -o "$object" "$@"
+}
+
+# In the order of the imports.
+for name in Wire FTPProtocol FTPSession; do module "$name" Sources/"$name"/*.swift; done
+
+# What the relay needs; of the gateway no more than that.
+build_relay() {
+    swiftc+=(-I Sources/COpenSSL -I Sources/CLibevent -I "$modules/CLinux")
+    mkdir -p "$modules/CLinux"
+    cp Sources/CLinux/include/CLinux.h "$modules/CLinux/"
+    echo 'module CLinux { header "CLinux.h" export * }' >"$modules/CLinux/module.modulemap"
+    cc -O1 -g -fsanitize=address -I Sources/CLinux/include -c Sources/CLinux/linux.c -o "$modules/CLinux.o"
+    objects+=("$modules/CLinux.o")
+    for name in PKI TLS NetIO; do module "$name" Sources/"$name"/*.swift; done
+    module Gateway Sources/Gateway/{Relay,Stream,Staging,BufferPool}.swift
+    module TestSupport Tests/TestSupport/*.swift
+}
 
 build() {
     local sources=(Tests/Fuzz/"$1".swift Tests/Fuzz/Support/Promise.swift)
-    # Sessions are watched as in the unit tests, and written like their transcripts.
-    [ "$1" != Sessions ] || sources+=(Tests/FTPSessionTests/{Watch,Script,Transcript}.swift)
+    case $1 in
+    # Watched as in the unit tests, and written like their transcripts.
+    Sessions) sources+=(Tests/FTPSessionTests/{Watch,Script,Transcript}.swift) ;;
+    Relays)
+        build_relay
+        sources+=(Tests/GatewayTests/{Scene,SimulatedNetwork,SimulatedWorld,TestPeer,ClientTLS}.swift)
+        ;;
+    esac
     "${swiftc[@]}" -wmo -module-name "Fuzz$1" -o "$out/$1" "${sources[@]}" "${objects[@]}" 2>&1 |
         { grep -v 'Cannot export local symbol' || true; }
 }
@@ -64,9 +87,12 @@ for target in "${targets[@]}"; do
     [ "$target" != Sessions ] || seed_sessions "$corpus"
     known=()
     [ ! -d "Tests/Fuzz/corpora/$target" ] || known=("Tests/Fuzz/corpora/$target")
+    # Behind Swift's weak references are pointers that the leak checker cannot read.
+    leaks=1
+    [ "$target" != Relays ] || leaks=0
     echo "fuzz: $target for $seconds s"
     log=$out/$target.log
-    if ! nice -n 10 "$out/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=2048 -print_final_stats=1 \
+    if ! ASAN_OPTIONS=detect_leaks=$leaks nice -n 10 "$out/$target" -detect_leaks=$leaks -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=2048 -print_final_stats=1 \
         -dict=Tests/Fuzz/ftp.dict -artifact_prefix="$out/$target-" "$corpus" "${known[@]}" >"$log" 2>&1; then
         tail -n 30 "$log"
         failed+=" $target"

@@ -1,9 +1,8 @@
 import COpenSSL
 import TLS
-import Testing
 
 /// How a client treats the sessions that a server gives it (PROTOCOL 6).
-enum ClientHabit: CaseIterable, CustomTestStringConvertible {
+enum ClientHabit: CaseIterable {
     /// Keeps every ticket and uses each once, the newest first: OpenSSL, Java, .NET.
     case eachTicketOnce
     /// Uses the first one for ever: some appliances.
@@ -12,8 +11,6 @@ enum ClientHabit: CaseIterable, CustomTestStringConvertible {
     case sessionID
     /// Python's ftplib as it comes.
     case neverResumes
-
-    var testDescription: String { "\(self)" }
 }
 
 /// What one client's connections have in common: version, habits, sessions.
@@ -160,12 +157,8 @@ final class ClientTLS {
 
     /// What is to go out now.
     func take() -> [UInt8] {
-        var all: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 65_536)
-        while true {
-            let count = BIO_read(outgoing, &chunk, Int32(chunk.count))
-            guard count > 0 else { return all }
-            all += chunk[..<Int(count)]
-        }
+        var all = [UInt8](repeating: 0, count: BIO_ctrl_pending(outgoing))
+        if !all.isEmpty { BIO_read(outgoing, &all, Int32(all.count)) }
+        return all
     }
 }

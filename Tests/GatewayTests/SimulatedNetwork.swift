@@ -214,6 +214,12 @@ final class SimulatedEnd {
         peerAddress = peer
     }
 
+    /// Ends hold each other; thousands of networks in one process have to be taken apart.
+    func separate() {
+        other?.other = nil
+        other = nil
+    }
+
     private var world: SimulatedWorld { network.world }
     private var weather: Weather { network.weather }
     private var unreadCount: Int { received.count - receivedStart }
