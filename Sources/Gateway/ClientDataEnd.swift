@@ -125,7 +125,7 @@ final class ClientDataEnd {
         if isAwaited { startSilenceClock() }
     }
 
-    /// A connection that had said nothing is gone.
+    /// A connection that had said nothing is gone, and has spent nobody's promise.
     private func left() {
         guard isAwaited, attempts.isEmpty, !hasSilentConnection else { return }
         fail(.noHandshake)
@@ -232,7 +232,12 @@ final class ClientDataEnd {
             surroundings.log.metrics.countHandshake(facts, channel: "data")
             guard let refusal = judge(facts, attempt) else { return accept(attempt.stream) }
             failure = refusal
-        case .nothingCame: failure = .noHandshake
+        case .nothingCame:
+            if case .passive = way {
+                attempt.reset()
+                return left()
+            }
+            failure = .noHandshake
         case .tookTooLong: failure = .handshakeTimeout
         case .failed(let error):
             if case .certificateRejected(let rejection, let subject) = error {

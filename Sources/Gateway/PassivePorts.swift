@@ -7,8 +7,8 @@ import Wire
 /// on (DESIGN 3.11.3). Who may have what is the business of `WaitingPlans`.
 ///
 /// A connection belongs to the only session of its address that waits on its port, or to the one whose TLS session it resumes;
-/// which that is shows before the handshake, so it goes unread to the worker that has the session. What belongs to nobody is
-/// reset, and spends nobody's reservation: that ends when the session has its connection, or gives up.
+/// where that has to be found out, it shows before the handshake. So it goes unread to the worker that has the session. What
+/// belongs to nobody is reset, and spends nobody's reservation: that ends when the session has its connection, or gives up.
 final class PassivePorts {
     /// A session that waits for its client on a passive port; given back by `release`.
     final class Reservation {
@@ -148,11 +148,10 @@ final class PassivePorts {
         let (port, client) = (transport.localAddress.port, transport.peerAddress.ip.unmapped)
         switch plans.firstLook(port: port, client: client) {
         case .stray: turnAway(transport, "stray")
-        case .sole(let id, let worker, let isProtected):
+        case .sole(let id, let worker, let isCertain):
             guard worker == environment.worker else { return handOver(transport, to: worker, hops) }
             guard let reservation = reservations[id] else { return turnAway(transport, "stray") }
-            guard isProtected else { return reservation.handlers.onConnected(transport, false) }
-            wait(transport, hops, for: reservation)
+            isCertain ? reservation.handlers.onConnected(transport, false) : wait(transport, hops, for: reservation)
         case .undecided(let candidates): wait(transport, hops, ofAddress: client, candidates)
         }
     }

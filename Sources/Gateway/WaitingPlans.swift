@@ -47,8 +47,9 @@ final class WaitingPlans: Sendable {
 
     /// What can be said of a connection that has said nothing yet.
     enum FirstLook: Sendable, Equatable {
-        /// One session of this address waits here.
-        case sole(ID, worker: Int, isProtected: Bool)
+        /// One session of this address waits here. Where it is certain, no first bytes could say otherwise: nobody else waits
+        /// on the port, and who comes to wait there later has clients that come later.
+        case sole(ID, worker: Int, isCertain: Bool)
         /// Its first bytes will tell whose it is.
         case undecided(candidates: Int)
         case stray
@@ -238,7 +239,8 @@ final class WaitingPlans: Sendable {
             guard members.count == 1, let id = members.first, let entry = state.entries[id] else {
                 return .undecided(candidates: members.count)
             }
-            return .sole(id, worker: entry.wish.worker, isProtected: entry.wish.isProtected)
+            let isCertain = !entry.wish.isProtected || state.ports[index].waiting == 1
+            return .sole(id, worker: entry.wish.worker, isCertain: isCertain)
         }
     }
 

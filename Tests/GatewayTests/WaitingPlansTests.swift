@@ -175,7 +175,7 @@ struct WaitingPlansTests {
         let mine = reserve(plans, wish("anna", isTellable: false))
         let theirs = reserve(plans, wish("anna", from: Self.away, isTellable: false))
         #expect(mine.port == 50_000 && theirs.port == 50_000)
-        #expect(plans.firstLook(port: 50_000, client: Self.home) == .sole(mine.id, worker: 0, isProtected: true))
+        #expect(plans.firstLook(port: 50_000, client: Self.home) == .sole(mine.id, worker: 0, isCertain: false))
         #expect(plans.judge(port: 50_000, client: Self.away, tag: nil) == .owner(theirs.id, worker: 0, needsProof: false))
         #expect(plans.firstLook(port: 50_000, client: IPAddress(192, 0, 2, 77)) == .undecided(candidates: 0))
         #expect(plans.judge(port: 50_000, client: IPAddress(192, 0, 2, 77), tag: nil) == .stray)
@@ -183,6 +183,18 @@ struct WaitingPlansTests {
         // With more ports than one, a stranger is nobody.
         plans.open([50_001], worker: 0)
         #expect(plans.firstLook(port: 50_000, client: IPAddress(192, 0, 2, 77)) == .stray)
+    }
+
+    @Test func whereOneWaitsNobodyWaitsForFirstBytes() {
+        let (plans, _) = make([50_000])
+        let mine = reserve(plans, wish("anna", isTellable: false))
+        #expect(plans.firstLook(port: 50_000, client: Self.home) == .sole(mine.id, worker: 0, isCertain: true))
+        let other = reserve(plans, wish("bert", from: Self.away, isTellable: false))
+        #expect(plans.firstLook(port: 50_000, client: Self.home) == .sole(mine.id, worker: 0, isCertain: false))
+        plans.setProtected(false, mine.id)
+        #expect(plans.firstLook(port: 50_000, client: Self.home) == .sole(mine.id, worker: 0, isCertain: true))
+        plans.release(mine.id, now: .zero)
+        #expect(plans.firstLook(port: 50_000, client: Self.away) == .sole(other.id, worker: 0, isCertain: true))
     }
 
     @Test func whereOneWaitsNobodyAsksWhatIsResumed() {
