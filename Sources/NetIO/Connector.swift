@@ -64,14 +64,10 @@ final class Connector: ConnectAttempt {
             watcher.pause()
             return finish(.failed(errno: code))
         }
-        do throws(SystemError) {
-            let peer = SocketAddress(ip: address.ip.unmapped, port: address.port, scope: address.scope)
-            let transport = try SocketTransport(socket, peer: peer, watcher: watcher, watchesWriting: true)
-            self.watcher = nil
-            finish(.connected(transport))
-        } catch {
-            finish(.failed(errno: error.code))
-        }
+        let peer = SocketAddress(ip: address.ip.unmapped, port: address.port, scope: address.scope)
+        let transport = SocketTransport(socket, peer: peer, loop: loop, watcher: watcher)
+        self.watcher = nil
+        finish(.connected(transport))
     }
 
     private func finish(_ result: ConnectResult) {

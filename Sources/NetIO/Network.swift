@@ -18,7 +18,8 @@ public enum IOResult: Equatable, Sendable {
 public protocol Transport: AnyObject {
     var localAddress: SocketAddress { get }
     var peerAddress: SocketAddress { get }
-    /// Called after readiness may have changed, and after `wake()`. Set to nil by `close()` and `reset()`.
+    /// Called when what was answered with `.wouldBlock` is worth another try, and after `wake()`. Who has not tried yet is not
+    /// called, and who has peeked has. Set to nil by `close()` and `reset()`.
     var onReady: (() -> Void)? { get set }
     func receive(into buffer: UnsafeMutableRawBufferPointer) -> IOResult
     /// Like `receive`, and what was looked at stays unread. `onReady` comes again when there is more than before.

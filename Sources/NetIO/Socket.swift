@@ -62,7 +62,8 @@ public struct Socket: ~Copyable, Sendable {
         _ = bytes.withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
     }
 
-    public borrowing func localAddress() -> SocketAddress? { Self.name(descriptor, getsockname) }
+    public borrowing func localAddress() -> SocketAddress? { Self.localAddress(of: descriptor) }
+    static func localAddress(of descriptor: Int32) -> SocketAddress? { name(descriptor, getsockname) }
     public borrowing func peerAddress() -> SocketAddress? { Self.name(descriptor, getpeername) }
 
     static func name(

@@ -4,52 +4,61 @@ public import Wire
 
 /// A TCP connection on a loop.
 ///
-/// Readiness is remembered and not toggled: one edge-triggered event sets the flags; only EAGAIN clears them. Writability is
-/// watched from the first time that a send is not taken, since before that it would only tell what is known. So there is no
-/// epoll_ctl in a long transfer, and no system call while a direction is known to be blocked.
+/// Readiness is remembered and not toggled: one edge-triggered event sets the flags; only EAGAIN clears them. A direction is watched
+/// from the first time that it blocks, since before that an event would only tell what is known: many a data connection
+/// comes, is emptied and goes without one. So there is no epoll_ctl in a long transfer, and no system call while a direction
+/// is known to be blocked.
 public final class SocketTransport: Transport {
-    public let localAddress: SocketAddress
+    /// Asked of the kernel when it is wanted first: before the connection is closed.
+    public private(set) lazy var localAddress = Socket.localAddress(of: descriptor) ?? SocketAddress(ip: .anyV4, port: 0)
     public let peerAddress: SocketAddress
     public var onReady: (() -> Void)?
 
+    private let loop: EventLoop
     private var descriptor: Int32
+    /// Nil until a direction has blocked.
     private var watcher: Watcher?
     private var watchesWriting: Bool
     private var isReadable = true
     private var isWritable = true
     private var hasFinished = false
+    private var isAwake = false
 
     /// Takes over a socket that was accepted: from its listener it has what `configureConnection` sets.
     /// - Throws: when the connection is gone already.
     public convenience init(_ socket: consuming Socket, loop: EventLoop) throws(SystemError) {
         guard let peer = socket.peerAddress() else { throw SystemError("getpeername") }
-        let watcher = Watcher(descriptor: socket.descriptor, loop: loop, trigger: .edge, [.read]) { _ in }
-        try self.init(socket, peer: peer, watcher: watcher, watchesWriting: false)
+        self.init(socket, peer: peer, loop: loop)
     }
 
-    /// Takes over a connected and configured socket, and what watches its edges.
-    init(
-        _ socket: consuming Socket, peer: SocketAddress, watcher: Watcher, watchesWriting: Bool
-    ) throws(SystemError) {
-        guard let local = socket.localAddress() else { throw SystemError("getsockname") }
-        localAddress = local
+    /// Takes over a connected and configured socket.
+    /// - Parameter watcher: where its edges of both directions are watched already.
+    init(_ socket: consuming Socket, peer: SocketAddress, loop: EventLoop, watcher: Watcher? = nil) {
         peerAddress = peer
+        self.loop = loop
         descriptor = socket.take()
         self.watcher = watcher
-        self.watchesWriting = watchesWriting
-        watcher.onReady = { [unowned self] readiness in
-            if readiness.contains(.read) { isReadable = true }
-            if readiness.contains(.write) { isWritable = true }
-            // The callback may drop the last reference to us.
-            withExtendedLifetime(self) { self.onReady?() }
-        }
+        watchesWriting = watcher != nil
+        watcher?.onReady = { [unowned self] in ready($0) }
+    }
+
+    private func ready(_ readiness: Watcher.Readiness) {
+        if readiness.contains(.read) { isReadable = true }
+        if readiness.contains(.write) { isWritable = true }
+        // The callback may drop the last reference to us.
+        withExtendedLifetime(self) { onReady?() }
     }
 
     deinit { close() }
 
     public func receive(into buffer: UnsafeMutableRawBufferPointer) -> IOResult { receive(into: buffer, flags: 0) }
 
-    public func peek(into buffer: UnsafeMutableRawBufferPointer) -> IOResult { receive(into: buffer, flags: Int32(MSG_PEEK)) }
+    public func peek(into buffer: UnsafeMutableRawBufferPointer) -> IOResult {
+        let result = receive(into: buffer, flags: Int32(MSG_PEEK))
+        // Whatever it brought, more is waited for.
+        if case .bytes = result { watch([.read]) }
+        return result
+    }
 
     private func receive(into buffer: UnsafeMutableRawBufferPointer, flags: Int32) -> IOResult {
         guard descriptor >= 0 else { return .failed(errno: EBADF) }
@@ -60,12 +69,22 @@ public final class SocketTransport: Transport {
             if count == 0 { return .endOfStream }
             switch errno {
             case EINTR: continue
-            case EAGAIN:
-                isReadable = false
-                return .wouldBlock
+            case EAGAIN: return waitToRead()
             case let code: return .failed(errno: code)
             }
         }
+    }
+
+    /// What has come since EAGAIN shows as an edge.
+    private func waitToRead() -> IOResult {
+        isReadable = false
+        watch([.read])
+        return .wouldBlock
+    }
+
+    private func watch(_ interest: Watcher.Readiness) {
+        guard watcher == nil else { return }
+        watcher = Watcher(descriptor: descriptor, loop: loop, trigger: .edge, interest) { [unowned self] in ready($0) }
     }
 
     public func send(_ bytes: UnsafeRawBufferPointer) -> IOResult { send(bytes, moreFollows: false) }
@@ -89,7 +108,7 @@ public final class SocketTransport: Transport {
         isWritable = false
         if !watchesWriting {
             watchesWriting = true
-            watcher?.widen()
+            if let watcher { watcher.widen() } else { watch([.read, .write]) }
         }
         return .wouldBlock
     }
@@ -107,9 +126,7 @@ public final class SocketTransport: Transport {
             if count == 0 { return .endOfStream }
             switch errno {
             case EINTR: continue
-            case EAGAIN:
-                isReadable = false
-                return .wouldBlock
+            case EAGAIN: return waitToRead()
             case EINVAL: return nil
             case let code: return .failed(errno: code)
             }
@@ -166,7 +183,15 @@ public final class SocketTransport: Transport {
         shutdown(descriptor, Int32(SHUT_WR))
     }
 
-    public func wake() { watcher?.wake() }
+    public func wake() {
+        guard !isAwake else { return }
+        isAwake = true
+        loop.later { [weak self] in
+            guard let self else { return }
+            isAwake = false
+            onReady?()
+        }
+    }
 
     public func close() {
         guard descriptor >= 0 else { return }

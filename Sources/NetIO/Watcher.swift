@@ -16,7 +16,6 @@ public final class Watcher {
     private var event: OpaquePointer?  // event *
     private let loop: EventLoop
     var onReady: (Readiness) -> Void
-    private var isAwake = false
 
     public init(
         descriptor: Int32, loop: EventLoop, trigger: Trigger, _ interest: Readiness, _ onReady: @escaping (Readiness) -> Void
@@ -43,17 +42,6 @@ public final class Watcher {
     }
 
     deinit { event_free(event) }
-
-    /// Has the callback run in a later turn, with nothing ready.
-    public func wake() {
-        guard !isAwake else { return }
-        isAwake = true
-        loop.later { [weak self] in
-            guard let self else { return }
-            isAwake = false
-            onReady([])
-        }
-    }
 
     /// To be called before the descriptor is closed, if it is: the next connection may get the same number, while something
     /// still holds on to this watcher.

@@ -54,6 +54,7 @@ struct BufferPoolTests {
         let source = Stream(transport, staging: scene.staging)
         let relay = Relay(from: source, to: sink, staging: scene.staging) { _ in }
         for transport in [source.transport, sink.transport] { transport.onReady = { relay.pump() } }
+        relay.pump()
         let payload = scene.random.bytes(6_000_000)
         backend.send(payload)
         // The reader is quick: batches grow.

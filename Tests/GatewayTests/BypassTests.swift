@@ -81,6 +81,7 @@ import Wire
                 relay.pump()
                 wentThroughThePipe = wentThroughThePipe || relay.isBypassing
             }
+            transport.wake()
         }
         let payload = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ $0 >> 8) }
         Self.feed(backend, payload) { $0.finishWriting() }
@@ -95,6 +96,7 @@ import Wire
                 }
             }
         }
+        client.wake()
         stage.run { hasEnded }
         #expect(received == payload)
         #expect(ending == .sourceEnded(.fin))
@@ -114,11 +116,13 @@ import Wire
             stage.loop.stop()
         }
         for transport in [sourceEnd, sinkEnd] { transport.onReady = { relay.pump() } }
+        relay.pump()
         client.onReady = {
             withUnsafeTemporaryAllocation(byteCount: 65_536, alignment: 8) { buffer in
                 while case .bytes = client.receive(into: buffer) {}
             }
         }
+        client.wake()
         Self.feed(backend, [UInt8](repeating: 7, count: 5_000_000)) { $0.reset() }
         stage.run { ending != nil }
         // ECONNRESET.
@@ -134,6 +138,7 @@ import Wire
             _ in
         }
         for transport in [sourceEnd, sinkEnd] { transport.onReady = { relay.pump() } }
+        relay.pump()
         Self.feed(backend, [UInt8](repeating: 7, count: 64 * 1024 * 1024)) { $0.finishWriting() }
         // Nobody reads: once every buffer of the kernel is full, nothing moves any more.
         var moved = -1

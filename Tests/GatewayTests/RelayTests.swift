@@ -93,6 +93,7 @@ struct RelayTests {
             var ending: Relay.Ending?
             let relay = Relay(from: source, to: sink, staging: scene.staging) { ending = $0 }
             for transport in [source.transport, sink.transport] { transport.onReady = { relay.pump() } }
+            relay.pump()
             let payload = scene.random.bytes(scene.random.number(below: 400_000))
             backend.send(payload)
             isReset ? backend.reset() : backend.finish()
@@ -116,6 +117,7 @@ struct RelayTests {
             var ending: Relay.Ending?
             let relay = Relay(from: source, to: sink, staging: scene.staging) { ending = $0 }
             for transport in [source.transport, sink.transport] { transport.onReady = { relay.pump() } }
+            relay.pump()
             client.isReading = false
             backend.send(scene.random.bytes(2_000_000))
             scene.world.after(.milliseconds(3)) { client.reset() }
@@ -133,6 +135,7 @@ struct RelayTests {
         let source = Stream(transport, staging: scene.staging)
         let relay = Relay(from: source, to: sink, staging: scene.staging) { _ in }
         for transport in [source.transport, sink.transport] { transport.onReady = { relay.pump() } }
+        relay.pump()
         let payload = scene.random.bytes(5_000_000)
         backend.send(payload)
         scene.world.pass(.seconds(60))

@@ -38,6 +38,7 @@ final class Scene {
             if step != .done { step = stream.handshake() }
             stream.flush()
         }
+        transport.wake()
         peer.startTLS(ClientTLSSettings(version))
         guard world.run(until: { step == .done && peer.isUp }) else { return nil }
         return (stream, peer)

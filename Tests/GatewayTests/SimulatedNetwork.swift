@@ -154,19 +154,38 @@ final class SimulatedAcceptor: Acceptor {
 final class SimulatedTransport: Transport {
     let end: SimulatedEnd
     var onReady: (() -> Void)?
+    /// Who has not tried yet is not called.
+    private var isWatched = false
+    private var isAwake = false
 
     fileprivate init(_ end: SimulatedEnd) {
         self.end = end
-        end.onReady = { [weak self] in self?.onReady?() }
+        end.onReady = { [weak self] in if let self, isWatched { onReady?() } }
+    }
+
+    private func watching(_ result: IOResult) -> IOResult {
+        if result == .wouldBlock { isWatched = true }
+        return result
     }
 
     var localAddress: SocketAddress { end.localAddress }
     var peerAddress: SocketAddress { end.peerAddress }
-    func receive(into buffer: UnsafeMutableRawBufferPointer) -> IOResult { end.receive(into: buffer) }
-    func peek(into buffer: UnsafeMutableRawBufferPointer) -> IOResult { end.peek(into: buffer) }
-    func send(_ bytes: UnsafeRawBufferPointer) -> IOResult { end.send(bytes) }
+    func receive(into buffer: UnsafeMutableRawBufferPointer) -> IOResult { watching(end.receive(into: buffer)) }
+    func peek(into buffer: UnsafeMutableRawBufferPointer) -> IOResult {
+        isWatched = true
+        return end.peek(into: buffer)
+    }
+    func send(_ bytes: UnsafeRawBufferPointer) -> IOResult { watching(end.send(bytes)) }
     func finishWriting() { end.finishWriting() }
-    func wake() { end.notify(after: .zero) }
+
+    func wake() {
+        guard !isAwake else { return }
+        isAwake = true
+        end.wake { [weak self] in
+            self?.isAwake = false
+            self?.onReady?()
+        }
+    }
 
     func close() {
         onReady = nil
@@ -360,6 +379,8 @@ final class SimulatedEnd {
         }
         if !outgoing.isEmpty, count > 0 { startMoving() }
     }
+
+    fileprivate func wake(_ body: @escaping () -> Void) { world.after(.zero, body) }
 
     fileprivate func notify(after delay: Duration) {
         guard !isNotifying || delay > .zero else { return }

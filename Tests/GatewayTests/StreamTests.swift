@@ -84,6 +84,7 @@ struct StreamTests {
         stream.startTLS(TestContext.plain, .data(accepts: { _ in false }))
         var step = TLSConnection.Step.wantsRead
         transport.onReady = { if step == .wantsRead { step = stream.handshake() } }
+        transport.wake()
         peer.sendRaw(Array("USER somebody\r\nPASS something\r\n".utf8))
         #expect(scene.world.run(until: { step != .wantsRead }))
         #expect(step == .failed(.notTLS))
@@ -100,6 +101,7 @@ struct StreamTests {
         var received = [[UInt8]](repeating: [], count: streams.count)
         for (index, entry) in streams.enumerated() {
             entry.stream.transport.onReady = { received[index] += entry.stream.readAll(limit: 3000).bytes }
+            entry.stream.transport.wake()
             entry.peer.send(entry.payload, recordSize: 1400)
         }
         #expect(scene.world.run(until: { received.indices.allSatisfy { received[$0].count == streams[$0].payload.count } }))

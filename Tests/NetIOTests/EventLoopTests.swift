@@ -32,13 +32,13 @@ struct EventLoopTests {
         let (quiet, peer) = try transportPair(loop)
         let giveUp = loop.now + .seconds(5)
         busy.onReady = { [unowned busy] in loop.now < giveUp ? busy.wake() : loop.stop() }
-        // The first readiness tells of an empty buffer to write into.
         var received: [UInt8] = []
         quiet.onReady = { [unowned quiet] in
             received += quiet.receiveAll().0
             if !received.isEmpty { loop.stop() }
         }
         busy.wake()
+        quiet.wake()
         let timer = LoopTimer(loop: loop) { peer.send([1, 2, 3]) }
         timer.start(after: .milliseconds(5))
         loop.run()

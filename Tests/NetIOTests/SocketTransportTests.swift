@@ -19,6 +19,7 @@ struct SocketTransportTests {
             seen += bytes
             if case .bytes = result { transport.wake() } else if result != .wouldBlock { end = result }
         }
+        transport.wake()
         #expect(loop.run(until: { end != nil }))
         #expect(seen == [1, 2, 3])
         #expect(end == .endOfStream)
@@ -29,11 +30,45 @@ struct SocketTransportTests {
         let (transport, peer) = try transportPair(loop)
         var seen: [UInt8] = []
         transport.onReady = { [unowned transport] in seen += transport.receiveAll().0 }
+        transport.wake()
         for round in 1...20 {
             peer.send([UInt8(round)])
             #expect(loop.run(until: { seen.count == round }))
         }
         #expect(seen == Array(1...20))
+    }
+
+    /// Who reads and writes without ever being blocked costs no event.
+    @Test func whoHasNotTriedIsNotCalled() throws {
+        let loop = try EventLoop()
+        let (transport, peer) = try transportPair(loop)
+        var calls = 0
+        transport.onReady = { calls += 1 }
+        peer.send([1])
+        #expect(transport.sendBytes([2]) == .bytes(1))
+        #expect(!loop.run(until: { calls > 0 }, within: .milliseconds(20)))
+        let (bytes, result) = transport.receiveAll()
+        #expect(bytes == [1] && result == .wouldBlock)
+        peer.finish()
+        #expect(loop.run(until: { calls > 0 }))
+        #expect(transport.receiveAll().1 == .endOfStream)
+    }
+
+    @Test func whoPeeksIsToldOfMore() throws {
+        let loop = try EventLoop()
+        let (transport, peer) = try transportPair(loop)
+        peer.send([1])
+        var peeked = 0
+        func look() {
+            var bytes = [UInt8](repeating: 0, count: 10)
+            if case .bytes(let count) = bytes.withUnsafeMutableBytes({ transport.peek(into: $0) }) { peeked = count }
+        }
+        transport.onReady = { look() }
+        transport.wake()
+        #expect(loop.run(until: { peeked == 1 }))
+        peer.send([2, 3])
+        #expect(loop.run(until: { peeked == 3 }))
+        #expect(transport.receiveAll().0 == [1, 2, 3])
     }
 
     @Test func aFullSocketBlocksAndWakesWhenThePeerReads() throws {
@@ -76,6 +111,7 @@ struct SocketTransportTests {
         peer.send([2])
         var answer: [UInt8] = []
         transport.onReady = { [unowned transport] in answer += transport.receiveAll().0 }
+        transport.wake()
         #expect(loop.run(until: { answer == [2] }))
     }
 
@@ -134,6 +170,7 @@ struct SocketTransportTests {
     @Test func aTransportMayGoInItsOwnCallback() throws {
         let loop = try EventLoop()
         var (transport, peer): (SocketTransport?, RawSocket) = try transportPair(loop)
+        #expect(transport?.receiveAll().1 == .wouldBlock)
         var called = false
         transport?.onReady = {
             called = true
@@ -164,6 +201,7 @@ struct SocketTransportTests {
         let listening = try Socket.listening(on: SocketAddress(ip: loopback, port: 0))
         let (first, firstPeer) = try transportPair(loop)
         let secondPeer = RawSocket.connected(to: address(of: listening))
+        #expect(first.receiveAll().1 == .wouldBlock)
         var second: SocketTransport?
         var seen: [UInt8] = []
         first.onReady = {
@@ -209,6 +247,7 @@ struct SocketTransportTests {
         let (transport, peer) = try transportPair(loop)
         var seen: [UInt8] = []
         transport.onReady = { [unowned transport] in seen += transport.receiveAll().0 }
+        transport.wake()
         peer.send([1])
         var mark: UInt8 = 242
         send(peer.descriptor, &mark, 1, Int32(MSG_OOB))
