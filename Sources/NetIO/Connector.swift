@@ -25,7 +25,7 @@ final class Connector: ConnectAttempt {
             loop.later { self.finish(.failed(errno: code)) }
             return
         }
-        guard limit > .zero else { return }
+        guard limit > .zero, watcher != nil else { return }
         let timer = LoopTimer(loop: loop) { [unowned self] in finish(.timedOut) }
         timer.start(after: limit)
         deadline = timer
@@ -45,28 +45,47 @@ final class Connector: ConnectAttempt {
             if source.port == 0 { socket.setOption(Int32(IPPROTO_IP), IP_BIND_ADDRESS_NO_PORT, 1) }
             guard source.withSockaddr({ bind(descriptor, $0, $1) }) == 0 else { throw SystemError("bind") }
         }
-        let result = address.withSockaddr { Glibc.connect(descriptor, $0, $1) }
-        guard result == 0 || errno == EINPROGRESS else { throw SystemError("connect") }
+        if case .failed = Self.call(descriptor, address) { throw SystemError("connect") }
         socket.configureConnection()
         self.socket = consume socket
+        // Whoever is on this machine has answered within the call; asked again, the kernel says what it came to.
+        let outcome = Self.call(descriptor, address)
+        guard outcome == .pending else {
+            // The caller does not have us yet: call back when it has.
+            loop.later { self.connected(to: address, outcome) }
+            return
+        }
         // The edge that shows the connection; the transport goes on with the same event.
         watcher = Watcher(descriptor: descriptor, loop: loop, trigger: .edge, [.read, .write]) { [unowned self] _ in
-            connected(to: address)
+            connected(to: address, Self.call(descriptor, address))
         }
     }
 
-    private func connected(to address: SocketAddress) {
-        guard let socket = self.socket.take(), let watcher else { return }
-        var code: Int32 = 0
-        var length = socklen_t(MemoryLayout<Int32>.size)
-        getsockopt(socket.descriptor, SOL_SOCKET, SO_ERROR, &code, &length)
-        guard code == 0 else {
-            watcher.pause()
+    private enum Outcome: Equatable {
+        case pending
+        case connected
+        case failed(errno: Int32)
+    }
+
+    private static func call(_ descriptor: Int32, _ address: SocketAddress) -> Outcome {
+        guard address.withSockaddr({ Glibc.connect(descriptor, $0, $1) }) != 0 else { return .connected }
+        return switch errno {
+        case EINPROGRESS, EALREADY, EINTR: .pending
+        case EISCONN: .connected
+        case let code: .failed(errno: code)
+        }
+    }
+
+    private func connected(to address: SocketAddress, _ outcome: Outcome) {
+        if outcome == .pending { return }
+        guard let socket = self.socket.take() else { return }
+        if case .failed(let code) = outcome {
+            watcher?.pause()
             return finish(.failed(errno: code))
         }
         let peer = SocketAddress(ip: address.ip.unmapped, port: address.port, scope: address.scope)
         let transport = SocketTransport(socket, peer: peer, loop: loop, watcher: watcher)
-        self.watcher = nil
+        watcher = nil
         finish(.connected(transport))
     }
 
