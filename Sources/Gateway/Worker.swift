@@ -105,7 +105,7 @@ final class Worker {
         let socket = Socket(owning: descriptor)
         socket.configureConnection()
         let listener = try Listener(
-            socket: socket, loop: loop,
+            socket: socket, loop: loop, acceptsPerTurn: 1,
             onExhausted: { [log = surroundings.log] in
                 log.error("accept.exhausted", ["reason": .string("\($0)"), "remedy": "raise the limit of open files"])
             },

@@ -16,26 +16,30 @@ public final class Listener: Acceptor {
     private var backOff: Duration = .milliseconds(100)
     private var retry: LoopTimer?
 
-    /// Others get their turn after this many.
-    private static let acceptsPerTurn = 16
+    private let acceptsPerTurn: Int
 
+    /// - Parameter acceptsPerTurn: after so many others get their turn. Where connections come one by one, 1 spares the call
+    ///   that finds none.
     /// - Throws: when the socket has no address.
     public convenience init(
-        socket: consuming Socket, loop: EventLoop, onExhausted: @escaping (SystemError) -> Void = { _ in },
-        _ onAccept: @escaping (consuming Socket) -> Void
+        socket: consuming Socket, loop: EventLoop, acceptsPerTurn: Int = 16,
+        onExhausted: @escaping (SystemError) -> Void = { _ in }, _ onAccept: @escaping (consuming Socket) -> Void
     ) throws(SystemError) {
         try self.init(
-            socket: socket, loop: loop, acceptOne: { descriptor throws(SystemError) in try Socket.accept(from: descriptor) },
-            onExhausted: onExhausted, onAccept)
+            socket: socket, loop: loop, acceptsPerTurn: acceptsPerTurn,
+            acceptOne: { descriptor throws(SystemError) in try Socket.accept(from: descriptor) }, onExhausted: onExhausted,
+            onAccept)
     }
 
     init(
-        socket: consuming Socket, loop: EventLoop, acceptOne: @escaping (Int32) throws(SystemError) -> Socket?,
-        onExhausted: @escaping (SystemError) -> Void, _ onAccept: @escaping (consuming Socket) -> Void
+        socket: consuming Socket, loop: EventLoop, acceptsPerTurn: Int = 16,
+        acceptOne: @escaping (Int32) throws(SystemError) -> Socket?, onExhausted: @escaping (SystemError) -> Void,
+        _ onAccept: @escaping (consuming Socket) -> Void
     ) throws(SystemError) {
         guard let address = socket.localAddress() else { throw SystemError("getsockname") }
         self.address = address
         self.loop = loop
+        self.acceptsPerTurn = acceptsPerTurn
         self.acceptOne = acceptOne
         self.onAccept = onAccept
         self.onExhausted = onExhausted
@@ -53,7 +57,7 @@ public final class Listener: Acceptor {
 
     private func accept() {
         do throws(SystemError) {
-            for _ in 0..<Self.acceptsPerTurn {
+            for _ in 0..<acceptsPerTurn {
                 guard let descriptor = socket?.descriptor, let accepted = try acceptOne(descriptor) else { break }
                 onAccept(accepted)
             }

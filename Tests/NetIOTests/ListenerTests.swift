@@ -63,12 +63,12 @@ struct ListenerTests {
         withExtendedLifetime(peers) {}
     }
 
-    @Test func aCrowdIsAcceptedWhole() throws {
+    @Test(arguments: [1, 16])
+    func aCrowdIsAcceptedWhole(_ acceptsPerTurn: Int) throws {
         let loop = try EventLoop()
         var accepted = 0
-        let listener = try Listener(socket: Socket.listening(on: SocketAddress(ip: loopback, port: 0)), loop: loop) { _ in
-            accepted += 1
-        }
+        let socket = try Socket.listening(on: SocketAddress(ip: loopback, port: 0))
+        let listener = try Listener(socket: socket, loop: loop, acceptsPerTurn: acceptsPerTurn) { _ in accepted += 1 }
         let peers = (0..<100).map { _ in RawSocket.connected(to: listener.address) }
         #expect(loop.run(until: { accepted == 100 }))
         withExtendedLifetime(peers) {}
