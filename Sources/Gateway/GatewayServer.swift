@@ -40,13 +40,6 @@ public final class GatewayServer {
         case forcing
     }
 
-    private struct WorkerHandle {
-        let mailbox: Mailbox<WorkerMessage>
-        var sessions = 0
-        var isDrained = false
-        var hasEnded = false
-    }
-
     private var configuration: GatewayConfiguration
     private let log: EventLog
     private let loop: EventLoop
@@ -310,9 +303,7 @@ public final class GatewayServer {
             if mode == .explicit, let farewell = refusal.farewell { socket.sendOnce(Array(farewell.utf8)) }
             return log.info("client.refused", ["client": .string("\(peer)"), "reason": .string(refusal.rawValue)])
         }
-        // FTP sessions are long: the number of sessions says more of a worker's load than a hash over addresses.
-        let open = workers.indices.filter { !workers[$0].hasEnded }
-        guard let index = open.min(by: { workers[$0].sessions < workers[$1].sessions }) else { return admission.left(client) }
+        guard let index = workers.nextForSession else { return admission.left(client) }
         workers[index].sessions += 1
         countSessions()
         workers[index].mailbox.post(.connection(descriptor: socket.take(), mode: mode))
