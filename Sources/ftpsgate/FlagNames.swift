@@ -27,7 +27,7 @@ enum FlagNames {
         "max-password-length", "max-path-length", "max-reply-line", "max-reply-bytes", "max-reply-lines", "idle-timeout",
         "login-timeout", "handshake-timeout", "data-timeout", "connect-timeout", "reply-timeout", "drain-timeout", "drain-delay",
         // Operation.
-        "admin", "workers", "user", "state-directory", "reload-interval", "log-level", "log-format", "config",
+        "admin", "workers", "user", "state-directory", "reload-interval", "log-level", "log-format", "config", "ktls",
     ]
 
     /// They say yes, or no with "no-" in front; without a value they mean yes.
