@@ -51,12 +51,29 @@ public enum DataAddress {
 
     /// The first complete "h1,h2,h3,h4,p1,p2" behind the code, with or without parentheses; port 0 is none.
     public static func parse227(_ reply: Reply) -> SocketAddress? {
-        for line in texts(of: reply) {
-            for start in line.indices where isDigit(line[start]) && (start == line.startIndex || !isDigit(line[start - 1])) {
-                if let (address, _) = sixNumbers(line, from: start) { return address }
+        let bytes = reply.bytes[...]
+        var index = 0
+        var isBehindDigit = false
+        while index < bytes.count {
+            if index == 0 || bytes[index - 1] == UInt8(ascii: "\n"), beginsWithCode(bytes[index...], reply.code) {
+                index += 3
+                isBehindDigit = false
+                continue
             }
+            let isDigit = isDigit(bytes[index])
+            if isDigit, !isBehindDigit, let (address, _) = sixNumbers(bytes, from: index) { return address }
+            isBehindDigit = isDigit
+            index += 1
         }
         return nil
+    }
+
+    private static func beginsWithCode(_ line: ArraySlice<UInt8>, _ code: Int) -> Bool {
+        let start = line.startIndex
+        guard line.count >= 3 else { return false }
+        return line[start] == 48 + UInt8(truncatingIfNeeded: code / 100)
+            && line[start + 1] == 48 + UInt8(truncatingIfNeeded: code / 10 % 10)
+            && line[start + 2] == 48 + UInt8(truncatingIfNeeded: code % 10)
     }
 
     /// A delimiter thrice, the port, the delimiter: "(|||50000|)".
@@ -78,8 +95,20 @@ public enum DataAddress {
     }
 
     public static func portArgument(_ address: SocketAddress) -> String {
-        (address.ip.unmapped.octets + [UInt8(address.port >> 8), UInt8(address.port & 255)]).map { String($0) }.joined(
-            separator: ",")
+        var text: [UInt8] = []
+        appendSixNumbers(of: address, to: &text)
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    fileprivate static func appendSixNumbers(of address: SocketAddress, to text: inout [UInt8]) {
+        let numbers = UInt64(truncatingIfNeeded: address.ip.unmapped.low & 0xffff_ffff) << 16 | UInt64(address.port)
+        for shift in stride(from: 40, through: 0, by: -8) {
+            let number = UInt8(truncatingIfNeeded: numbers >> UInt64(shift))
+            if number > 99 { text.append(48 + number / 100) }
+            if number > 9 { text.append(48 + number / 10 % 10) }
+            text.append(48 + number % 10)
+            if shift > 0 { text.append(UInt8(ascii: ",")) }
+        }
     }
 
     public static func eprtArgument(_ address: SocketAddress) -> String {
@@ -94,21 +123,25 @@ public enum DataAddress {
 
     /// - Returns: nil when there are not six numbers of 0 to 255, or the port is 0.
     private static func sixNumbers(_ text: ArraySlice<UInt8>, from start: Int) -> (SocketAddress, end: Int)? {
-        var numbers: [UInt8] = []
+        var numbers: UInt64 = 0
         var index = start
-        while numbers.count < 6 {
-            let end = text[index...].firstIndex { !isDigit($0) } ?? text.endIndex
-            guard let number = digits(text[index..<end], maximum: 255) else { return nil }
-            numbers.append(UInt8(number))
-            index = end
-            if numbers.count < 6 {
+        for place in 0..<6 {
+            var (number, digits): (UInt64, Int) = (0, 0)
+            while index < text.endIndex, isDigit(text[index]), digits <= 5 {
+                number = number * 10 + UInt64(text[index] - 48)
+                digits += 1
+                index += 1
+            }
+            guard (1...5).contains(digits), number <= 255 else { return nil }
+            numbers = numbers << 8 | number
+            if place < 5 {
                 guard index < text.endIndex, text[index] == UInt8(ascii: ",") else { return nil }
                 index += 1
             }
         }
-        let port = UInt16(numbers[4]) << 8 | UInt16(numbers[5])
+        let port = UInt16(truncatingIfNeeded: numbers)
         guard port > 0 else { return nil }
-        return (SocketAddress(ip: IPAddress(numbers[0], numbers[1], numbers[2], numbers[3]), port: port), index)
+        return (SocketAddress(ip: IPAddress(v4: UInt32(truncatingIfNeeded: numbers >> 16)), port: port), index)
     }
 
     private static func isDigit(_ byte: UInt8) -> Bool { (48...57).contains(byte) }
@@ -123,7 +156,12 @@ public enum DataAddress {
 
 extension Reply {
     public static func enteringPassive(_ address: SocketAddress) -> Reply {
-        Reply(227, "Entering Passive Mode (\(DataAddress.portArgument(address))).")
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(64)
+        bytes += "227 Entering Passive Mode (".utf8
+        DataAddress.appendSixNumbers(of: address, to: &bytes)
+        bytes += ").\r\n".utf8
+        return Reply(code: 227, bytes: bytes)
     }
 
     public static func enteringExtendedPassive(port: UInt16) -> Reply {
