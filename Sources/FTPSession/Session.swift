@@ -143,14 +143,14 @@ public struct Session: ~Copyable {
 
     /// Takes one event and says what is to be done, in order.
     public mutating func handle(_ event: Event) -> [Action] {
-        guard state != .closed else { return [] }
+        if isClosed { return [] }
         process(event)
         takeFromQueue()
-        if state == .idle, backend == .failed(.backendClosed) { end(.backendClosed) }
+        if isIdle, case .failed(.backendClosed) = backend { end(.backendClosed) }
         // A command that was answered here keeps the session awake like any other.
-        if case .clientSent = event, state == .idle, !actions.contains(.setTimer(.idle)) { actions.append(.setTimer(.idle)) }
+        if case .clientSent = event, isIdle, !actions.contains(.setTimer(.idle)) { actions.append(.setTimer(.idle)) }
         // Between two commands a session is idle as well: it goes when it has been so for a moment, not between PASV and RETR.
-        if isDraining, state == .idle, event == .drainRequested || actions.contains(.setTimer(.idle)) {
+        if isDraining, isIdle, event == .drainRequested || actions.contains(.setTimer(.idle)) {
             actions.append(.setTimer(.drain))
         }
         defer { actions = [] }
@@ -159,11 +159,17 @@ public struct Session: ~Copyable {
 
     /// Whether the driver is to hand in more of the client's lines.
     public var takesCommands: Bool {
-        guard state != .closed, state != .securing, state != .quitting else { return false }
+        switch state {
+        case .closed, .securing, .quitting: return false
+        default: break
+        }
+        if queue.isEmpty { return true }
         return queue.count < Self.queueLimit && queue.reduce(0) { $0 + $1.byteCount } < Self.queueByteLimit
     }
 
-    public var isClosed: Bool { state == .closed }
+    // By pattern, here and below: a comparison copies what the cases carry, and these are asked at every step.
+    public var isClosed: Bool { if case .closed = state { true } else { false } }
+    private var isIdle: Bool { if case .idle = state { true } else { false } }
     public var isSecured: Bool { security != .clear }
     /// Whether CCC has ended TLS on the control connection.
     public var isCleared: Bool { security == .cleared }
