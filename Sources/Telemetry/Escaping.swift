@@ -1,7 +1,7 @@
 /// What strangers say, made harmless: no new line, no terminal sequence, no text that runs backwards.
 enum Escaping {
     /// As it is where it is one plain word; else in quotes.
-    static func appendText(_ value: String, to line: inout String) {
+    static func appendText(_ value: String, to line: inout Line) {
         let isPlain = !value.isEmpty && value.utf8.allSatisfy { (33...126).contains($0) && $0 != 34 && $0 != 92 && $0 != 61 }
         guard !isPlain else {
             line += value
@@ -11,14 +11,14 @@ enum Escaping {
     }
 
     /// With its quotes (RFC 8259 section 7).
-    static func appendJSON(_ value: String, to line: inout String) {
+    static func appendJSON(_ value: String, to line: inout Line) {
         appendQuoted(value, to: &line) { scalar in
             let digits = String(scalar.value, radix: 16)
             return "\\u" + String(repeating: "0", count: max(0, 4 - digits.count)) + digits
         }
     }
 
-    private static func appendQuoted(_ value: String, to line: inout String, code: (Unicode.Scalar) -> String) {
+    private static func appendQuoted(_ value: String, to line: inout Line, code: (Unicode.Scalar) -> String) {
         line += "\""
         defer { line += "\"" }
         guard !value.utf8.allSatisfy({ (32...126).contains($0) && $0 != 34 && $0 != 92 }) else {
@@ -33,7 +33,7 @@ enum Escaping {
             case "\r": line += "\\r"
             case "\t": line += "\\t"
             case _ where isHarmful(scalar): line += code(scalar)
-            default: line.unicodeScalars.append(scalar)
+            default: line += String(scalar)
             }
         }
     }

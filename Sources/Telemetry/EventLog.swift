@@ -26,7 +26,8 @@ public struct EventLog: Sendable {
     /// - Parameter write: takes one line with its end; by default standard error, whole lines in one write each.
     public init(level: Level, format: Format, metrics: Metrics = Metrics(), write: (@Sendable (String) -> Void)? = nil) {
         self.metrics = metrics
-        var logger = Logger(label: "ftpsgate") { _ in LineHandler(format: format, write: write ?? LineHandler.toStandardError) }
+        let write = write.map { write in { @Sendable (line: Line) in write(line.text) } } ?? LineHandler.toStandardError
+        var logger = Logger(label: "ftpsgate") { _ in LineHandler(format: format, write: write) }
         logger.logLevel = level.loggerLevel
         self.logger = logger
     }

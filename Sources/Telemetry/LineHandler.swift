@@ -4,7 +4,7 @@ import Logging
 /// Makes lines of log events and writes them.
 struct LineHandler: LogHandler {
     let format: EventLog.Format
-    let write: @Sendable (String) -> Void
+    let write: @Sendable (Line) -> Void
     var logLevel = Logger.Level.info
     var metadata: Logger.Metadata = [:]
 
@@ -25,11 +25,14 @@ struct LineHandler: LogHandler {
     static let fieldsKey = ""
 
     func log(event: LogEvent) {
-        var others = metadata.merging(event.metadata ?? [:]) { $1 }
+        var others = event.metadata ?? [:]
+        if !metadata.isEmpty { others = metadata.merging(others) { $1 } }
         var fields: EventLog.Fields = [:]
-        if case .stringConvertible(let ours as Ordered)? = others.removeValue(forKey: Self.fieldsKey) { fields = ours.fields }
-        var line = ""
-        line.reserveCapacity(Self.usualLength)
+        if case .stringConvertible(let ours as Ordered)? = others[Self.fieldsKey] {
+            fields = ours.fields
+            others = others.count == 1 ? [:] : others.filter { $0.key != Self.fieldsKey }
+        }
+        var line = Line()
         switch format {
         case .text:
             Timestamp.append(to: &line)
@@ -46,12 +49,17 @@ struct LineHandler: LogHandler {
             Escaping.appendJSON(event.message.description, to: &line)
         }
         for (name, value) in fields { if let value { append(name, value, to: &line) } }
+        guard !others.isEmpty else { return end(line) }
         for (name, value) in others.sorted(by: { $0.key < $1.key }) { append(name, .string("\(value)"), to: &line) }
+        end(line)
+    }
+
+    private func end(_ line: consuming Line) {
         line += format == .json ? "}\n" : "\n"
         write(line)
     }
 
-    private func append(_ name: String, _ value: EventLog.Field, to line: inout String) {
+    private func append(_ name: String, _ value: EventLog.Field, to line: inout Line) {
         switch format {
         case .text:
             line += " "
@@ -59,7 +67,7 @@ struct LineHandler: LogHandler {
             line += "="
             switch value {
             case .string(let text): Escaping.appendText(text, to: &line)
-            case .integer(let number): line += String(number)
+            case .integer(let number): line += number
             }
         case .json:
             line += ","
@@ -67,18 +75,15 @@ struct LineHandler: LogHandler {
             line += ":"
             switch value {
             case .string(let text): Escaping.appendJSON(text, to: &line)
-            case .integer(let number): line += String(number)
+            case .integer(let number): line += number
             }
         }
     }
 
-    private static let usualLength = 256
-
     /// Whole lines: two threads' lines never mix, as long as one write takes them.
-    @Sendable static func toStandardError(_ line: String) {
-        var line = line
-        line.withUTF8 { bytes in
-            var rest = UnsafeRawBufferPointer(bytes)
+    @Sendable static func toStandardError(_ line: Line) {
+        line.bytes.withUnsafeBytes { bytes in
+            var rest = bytes
             while !rest.isEmpty {
                 let count = Glibc.write(2, rest.baseAddress, rest.count)
                 if count > 0 {
@@ -91,9 +96,33 @@ struct LineHandler: LogHandler {
     }
 }
 
+/// A line in the making. As bytes: each piece that is added to a String is checked and counted anew.
+struct Line: Sendable {
+    private(set) var bytes: [UInt8] = []
+
+    private static let usualLength = 256
+
+    init() { bytes.reserveCapacity(Self.usualLength) }
+
+    var text: String { String(decoding: bytes, as: UTF8.self) }
+
+    static func += (line: inout Line, piece: String) { line.bytes.append(contentsOf: piece.utf8) }
+
+    static func += (line: inout Line, number: Int) {
+        if number < 0 { line.bytes.append(UInt8(ascii: "-")) }
+        var rest = number.magnitude
+        let start = line.bytes.count
+        repeat {
+            line.bytes.append(48 + UInt8(truncatingIfNeeded: rest % 10))
+            rest /= 10
+        } while rest > 0
+        line.bytes[start...].reverse()
+    }
+}
+
 /// Now, in UTC, as RFC 3339 writes it.
 enum Timestamp {
-    static func append(to line: inout String) {
+    static func append(to line: inout Line) {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
         line += text(seconds: time.tv_sec, milliseconds: time.tv_nsec / 1_000_000)
