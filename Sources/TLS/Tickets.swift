@@ -102,6 +102,12 @@ enum Tickets {
 
     // MARK: - What protects a ticket (RFC 5077 section 4: name, IV, encrypted state, HMAC)
 
+    /// EVP_CIPHER *, looked up once: OpenSSL would look for its own anew with every ticket.
+    nonisolated(unsafe) private static let aes: OpaquePointer = {
+        guard let aes = EVP_CIPHER_fetch(nil, "AES-256-CBC", nil) else { preconditionFailure("OpenSSL has no AES") }
+        return aes
+    }()
+
     /// - Returns: 1 for a ticket, -1 for a failed handshake.
     private static func encrypt(
         _ connection: TLSConnection, _ name: UnsafeMutablePointer<UInt8>, _ iv: UnsafeMutablePointer<UInt8>,
@@ -111,8 +117,8 @@ enum Tickets {
         var owner = SessionOwner(0)
         if case .control(_, let its) = connection.role { owner = its }
         name.update(from: key.name + owner.bytes, count: 16)
-        guard RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) == 1,
-            EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), nil, key.aes.baseAddress, iv) == 1, use(key, mac)
+        guard RAND_bytes(iv, EVP_CIPHER_get_iv_length(aes)) == 1,
+            EVP_EncryptInit_ex(cipher, aes, nil, key.aes.baseAddress, iv) == 1, use(key, mac)
         else { return -1 }
         return 1
     }
@@ -124,7 +130,7 @@ enum Tickets {
     ) -> Int32 {
         let asked = UnsafeBufferPointer(start: name, count: TicketKeys.nameCount)
         guard let key = connection.store.ticketKeys.key(named: asked) else { return 0 }
-        guard use(key, mac), EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), nil, key.aes.baseAddress, iv) == 1 else { return -1 }
+        guard use(key, mac), EVP_DecryptInit_ex(cipher, aes, nil, key.aes.baseAddress, iv) == 1 else { return -1 }
         return 1
     }
 
