@@ -9,6 +9,8 @@ public final class EventLoop: Scheduler {
     let base: OpaquePointer  // event_base *
     /// What is to happen in the next turn, in this order.
     private var postponed: [() -> Void] = []
+    /// Empty, with room.
+    private var spare: [() -> Void] = []
     /// Work that moves much, first come first.
     private var bulk: [() -> Void] = []
     private var isStopped = false
@@ -42,15 +44,26 @@ public final class EventLoop: Scheduler {
             let began = now
             let hasWork = !postponed.isEmpty || !bulk.isEmpty
             event_base_loop(base, EVLOOP_NO_EXIT_ON_EMPTY | EVLOOP_ONCE | (hasWork ? EVLOOP_NONBLOCK : 0))
-            let jobs = postponed
-            postponed = []
-            for job in jobs { job() }
+            runPostponed()
             guard !bulk.isEmpty else { continue }
             let polled = now
             // Without work the loop has slept: that is no measure.
             runBulk(until: polled + max(Self.bulkShare, hasWork ? polled - began : .zero))
         }
     }
+
+    /// Two lists take turns, and keep their room.
+    private func runPostponed() {
+        if postponed.isEmpty { return }
+        var jobs = spare
+        spare = []
+        swap(&jobs, &postponed)
+        for job in jobs { job() }
+        jobs.removeAll(keepingCapacity: jobs.count <= Self.keptJobs)
+        spare = jobs
+    }
+
+    private static let keptJobs = 256
 
     private func runBulk(until deadline: Duration) {
         var done = 0
