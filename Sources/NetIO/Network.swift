@@ -1,3 +1,4 @@
+import Glibc
 public import Wire
 
 /// What a read or a write on a connection came to.
@@ -122,6 +123,24 @@ public protocol RandomSource: AnyObject {
 
 /// The kernel's random numbers.
 public final class SystemRandom: RandomSource {
+    private var stock = RandomStock()
+
     public init() {}
-    public func number(below bound: Int) -> Int { Int.random(in: 0..<bound) }
+    public func number(below bound: Int) -> Int { Int.random(in: 0..<bound, using: &stock) }
+}
+
+/// Fetches them several at a time; each is used once, and not kept.
+private struct RandomStock: RandomNumberGenerator {
+    private var numbers: [UInt64] = []
+
+    /// 256 bytes, which the kernel gives whole or not at all.
+    private static let count = 32
+
+    mutating func next() -> UInt64 {
+        if let number = numbers.popLast() { return number }
+        numbers = [UInt64](repeating: 0, count: Self.count)
+        let filled = numbers.withUnsafeMutableBytes { getentropy($0.baseAddress!, $0.count) }
+        precondition(filled == 0, "the kernel has random numbers")
+        return numbers.removeLast()
+    }
 }
