@@ -60,7 +60,7 @@ final class ClientConnection {
         self.isImplicit = isImplicit
         self.surroundings = surroundings
         self.onEnd = onEnd
-        var policy = configuration.sessionPolicy(for: transport.peerAddress.ip.unmapped, at: transport.localAddress.port)
+        var policy = configuration.sessionPolicy(for: transport.peerAddress.ip.unmapped, at: transport.localPort)
         limits = policy.limits
         framer = LineFramer(limit: policy.controlTLS == .optional ? limits.commandLine : limits.commandLineBeforeTLS)
         parser = ReplyParser(limits: limits.reply)
@@ -350,7 +350,7 @@ final class ClientConnection {
         let peer = client.stream.transport.peerAddress
         let binding = ClientDataEnd.Binding(
             tag: tag, lineage: lineage ?? tag, user: session.user ?? "", client: peer,
-            controlPort: client.stream.transport.localAddress.port, passiveAddress: session.passiveAddress,
+            controlPort: client.stream.transport.localPort, passiveAddress: session.passiveAddress,
             certificate: clientCertificate,
             isControlCleared: session.isCleared, terms: terms, session: journal.id, habit: habit)
         let channel = DataChannel(

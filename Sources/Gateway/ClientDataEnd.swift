@@ -253,7 +253,7 @@ final class ClientDataEnd {
                 "data.turned_away",
                 [
                     "reason": .string(failure.label), "client": .string("\(attempt.stream.transport.peerAddress)"),
-                    "port": .integer(Int(attempt.stream.transport.localAddress.port)), "id": .string(binding.session),
+                    "port": .integer(Int(attempt.stream.transport.localPort)), "id": .string(binding.session),
                     "detail": failure.detail.map { .string($0) },
                 ])
         } else {

@@ -145,7 +145,7 @@ final class PassivePorts {
 
     /// A connection has come to one of the ports, here or at another worker.
     func accepted(_ transport: any Transport, hops: Int = 0) {
-        let (port, client) = (transport.localAddress.port, transport.peerAddress.ip.unmapped)
+        let (port, client) = (transport.localPort, transport.peerAddress.ip.unmapped)
         switch plans.firstLook(port: port, client: client) {
         case .stray: turnAway(transport, "stray")
         case .sole(let id, let worker, let isCertain):
@@ -214,7 +214,7 @@ final class PassivePorts {
     /// It has shown whose session it resumes, or that it resumes none. Where only one session waits on its port that is left to
     /// the handshake, which opens the ticket anyway.
     private func decide(_ transport: any Transport, _ hops: Int, _ hello: ClientHello?) {
-        let (port, client) = (transport.localAddress.port, transport.peerAddress.ip.unmapped)
+        let (port, client) = (transport.localPort, transport.peerAddress.ip.unmapped)
         let verdict =
             plans.judgeAlone(port: port, client: client)
             ?? plans.judge(port: port, client: client, tag: hello.flatMap { environment.claim($0) })
@@ -240,7 +240,7 @@ final class PassivePorts {
             "data.turned_away",
             [
                 "reason": .string(reason), "client": .string("\(transport.peerAddress)"),
-                "port": .integer(Int(transport.localAddress.port)),
+                "port": .integer(Int(transport.localPort)),
             ])
         transport.reset()
     }

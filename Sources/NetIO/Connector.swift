@@ -46,7 +46,6 @@ final class Connector: ConnectAttempt {
             guard source.withSockaddr({ bind(descriptor, $0, $1) }) == 0 else { throw SystemError("bind") }
         }
         if case .failed = Self.call(descriptor, address) { throw SystemError("connect") }
-        socket.configureConnection()
         self.socket = consume socket
         // Whoever is on this machine has answered within the call; asked again, the kernel says what it came to.
         let outcome = Self.call(descriptor, address)
@@ -84,7 +83,7 @@ final class Connector: ConnectAttempt {
             return finish(.failed(errno: code))
         }
         let peer = SocketAddress(ip: address.ip.unmapped, port: address.port, scope: address.scope)
-        let transport = SocketTransport(socket, peer: peer, loop: loop, watcher: watcher)
+        let transport = SocketTransport(socket, peer: peer, loop: loop, watcher: watcher, isConfigured: false)
         watcher = nil
         finish(.connected(transport))
     }

@@ -58,7 +58,8 @@ public final class Listener: Acceptor {
     private func accept() {
         do throws(SystemError) {
             for _ in 0..<acceptsPerTurn {
-                guard let descriptor = socket?.descriptor, let accepted = try acceptOne(descriptor) else { break }
+                guard let descriptor = socket?.descriptor, var accepted = try acceptOne(descriptor) else { break }
+                accepted.localPort = address.port
                 onAccept(accepted)
             }
             backOff = .milliseconds(100)

@@ -19,6 +19,8 @@ public enum IOResult: Equatable, Sendable {
 public protocol Transport: AnyObject {
     var localAddress: SocketAddress { get }
     var peerAddress: SocketAddress { get }
+    /// The local address's; cheaper than that where nothing else is wanted.
+    var localPort: UInt16 { get }
     /// Called when what was answered with `.wouldBlock` is worth another try, and after `wake()`. Who has not tried yet is not
     /// called, and who has peeked has. Set to nil by `close()` and `reset()`.
     var onReady: (() -> Void)? { get set }
@@ -51,6 +53,7 @@ public protocol Transport: AnyObject {
 }
 
 extension Transport {
+    public var localPort: UInt16 { localAddress.port }
     public func send(_ bytes: UnsafeRawBufferPointer, moreFollows: Bool) -> IOResult { send(bytes) }
     public func receive(into pipe: KernelPipe, limit: Int) -> IOResult? { nil }
     public func send(from pipe: KernelPipe) -> IOResult? { nil }

@@ -5,6 +5,9 @@ public import Wire
 /// A descriptor that nobody else has: closed when it goes, unless it was taken out.
 public struct Socket: ~Copyable, Sendable {
     public let descriptor: Int32
+    /// What is known of an accepted connection without asking.
+    private(set) var peer: SocketAddress?
+    var localPort: UInt16?
 
     /// Takes ownership of `descriptor`.
     public init(owning descriptor: Int32) { self.descriptor = descriptor }
@@ -27,19 +30,25 @@ public struct Socket: ~Copyable, Sendable {
     }
 
     public borrowing func setOption(_ level: Int32, _ name: Int32, _ value: Int32) {
+        Self.setOption(descriptor, level, name, value)
+    }
+
+    private static func setOption(_ descriptor: Int32, _ level: Int32, _ name: Int32, _ value: Int32) {
         var value = value
         setsockopt(descriptor, level, name, &value, socklen_t(MemoryLayout<Int32>.size))
     }
 
     /// What every connection gets: no delay of small segments, urgent data in line, keep-alive after 60 s. What a listening
     /// socket has, the connections that it accepts have from it.
-    public borrowing func configureConnection() {
-        setOption(Int32(IPPROTO_TCP), TCP_NODELAY, 1)
-        setOption(SOL_SOCKET, SO_OOBINLINE, 1)
-        setOption(SOL_SOCKET, SO_KEEPALIVE, 1)
-        setOption(Int32(IPPROTO_TCP), TCP_KEEPIDLE, 60)
-        setOption(Int32(IPPROTO_TCP), TCP_KEEPINTVL, 10)
-        setOption(Int32(IPPROTO_TCP), TCP_KEEPCNT, 6)
+    public borrowing func configureConnection() { Self.configureConnection(descriptor) }
+
+    static func configureConnection(_ descriptor: Int32) {
+        setOption(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+        setOption(descriptor, SOL_SOCKET, SO_OOBINLINE, 1)
+        setOption(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1)
+        setOption(descriptor, Int32(IPPROTO_TCP), TCP_KEEPIDLE, 60)
+        setOption(descriptor, Int32(IPPROTO_TCP), TCP_KEEPINTVL, 10)
+        setOption(descriptor, Int32(IPPROTO_TCP), TCP_KEEPCNT, 6)
     }
 
     /// A listening socket. The unspecified IPv6 address takes IPv4 as well.
@@ -64,7 +73,7 @@ public struct Socket: ~Copyable, Sendable {
 
     public borrowing func localAddress() -> SocketAddress? { Self.localAddress(of: descriptor) }
     static func localAddress(of descriptor: Int32) -> SocketAddress? { name(descriptor, getsockname) }
-    public borrowing func peerAddress() -> SocketAddress? { Self.name(descriptor, getpeername) }
+    public borrowing func peerAddress() -> SocketAddress? { peer ?? Self.name(descriptor, getpeername) }
 
     static func name(
         _ descriptor: Int32, _ call: (Int32, UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32
@@ -79,8 +88,16 @@ public struct Socket: ~Copyable, Sendable {
 
     /// Accepts one connection; nil when none waits.
     static func accept(from listener: Int32) throws(SystemError) -> Socket? {
-        let descriptor = ftpsgate_accept4(listener, nil, nil)
-        if descriptor >= 0 { return Socket(owning: descriptor) }
+        var storage = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        let descriptor = withUnsafeMutablePointer(to: &storage) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { ftpsgate_accept4(listener, $0, &length) }
+        }
+        if descriptor >= 0 {
+            var socket = Socket(owning: descriptor)
+            socket.peer = SocketAddress(storage)
+            return socket
+        }
         switch errno {
         case EAGAIN, ECONNABORTED, EINTR, EPERM, EPROTO: return nil
         default: throw SystemError("accept")

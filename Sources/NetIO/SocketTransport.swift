@@ -11,14 +11,17 @@ public import Wire
 public final class SocketTransport: Transport {
     /// Asked of the kernel when it is wanted first: before the connection is closed.
     public private(set) lazy var localAddress = Socket.localAddress(of: descriptor) ?? SocketAddress(ip: .anyV4, port: 0)
+    public var localPort: UInt16 { knownPort ?? localAddress.port }
     public let peerAddress: SocketAddress
     public var onReady: (() -> Void)?
 
     private let loop: EventLoop
+    private let knownPort: UInt16?
     private var descriptor: Int32
     /// Nil until a direction has blocked.
     private var watcher: Watcher?
     private var watchesWriting: Bool
+    private var isConfigured: Bool
     private var isReadable = true
     private var isWritable = true
     private var hasFinished = false
@@ -28,14 +31,20 @@ public final class SocketTransport: Transport {
     /// - Throws: when the connection is gone already.
     public convenience init(_ socket: consuming Socket, loop: EventLoop) throws(SystemError) {
         guard let peer = socket.peerAddress() else { throw SystemError("getpeername") }
-        self.init(socket, peer: peer, loop: loop)
+        self.init(socket, peer: peer, loop: loop, isConfigured: true)
     }
 
-    /// Takes over a connected and configured socket.
-    /// - Parameter watcher: where its edges of both directions are watched already.
-    init(_ socket: consuming Socket, peer: SocketAddress, loop: EventLoop, watcher: Watcher? = nil) {
+    /// Takes over a connected socket.
+    /// - Parameters:
+    ///   - watcher: where its edges of both directions are watched already.
+    ///   - isConfigured: it has what `configureConnection` sets; else it has that once it blocks.
+    init(
+        _ socket: consuming Socket, peer: SocketAddress, loop: EventLoop, watcher: Watcher? = nil, isConfigured: Bool
+    ) {
         peerAddress = peer
         self.loop = loop
+        self.isConfigured = isConfigured
+        knownPort = socket.localPort
         descriptor = socket.take()
         self.watcher = watcher
         watchesWriting = watcher != nil
@@ -78,8 +87,16 @@ public final class SocketTransport: Transport {
     /// What has come since EAGAIN shows as an edge.
     private func waitToRead() -> IOResult {
         isReadable = false
+        configure()
         watch([.read])
         return .wouldBlock
+    }
+
+    /// Who never waits neither outlives its peer nor has a segment held back.
+    private func configure() {
+        guard !isConfigured else { return }
+        isConfigured = true
+        Socket.configureConnection(descriptor)
     }
 
     private func watch(_ interest: Watcher.Readiness) {
@@ -106,6 +123,7 @@ public final class SocketTransport: Transport {
 
     private func waitToWrite() -> IOResult {
         isWritable = false
+        configure()
         if !watchesWriting {
             watchesWriting = true
             if let watcher { watcher.widen() } else { watch([.read, .write]) }

@@ -17,6 +17,32 @@ struct ConnectorTests {
         #expect(loop.run(until: { accepted != nil && connected != nil }))
         #expect(connected?.peerAddress == acceptor.address)
         #expect(connected?.localAddress == accepted?.peerAddress)
+        #expect(accepted?.localPort == acceptor.address.port)
+        #expect(connected?.localPort == connected?.localAddress.port)
+        acceptor.close()
+    }
+
+    /// A data connection that never waits does without them.
+    @Test func theOptionsComeWithTheFirstWait() throws {
+        let loop = try EventLoop()
+        let network = SystemNetwork(loop: loop)
+        var accepted: [any Transport] = []
+        let acceptor = try network.listen(on: SocketAddress(ip: loopback, port: 0)) { accepted.append($0) }
+        func option(afterWaiting waits: Bool) -> Int32 {
+            var connected: SocketTransport?
+            _ = network.connect(to: acceptor.address, from: nil, within: .seconds(5)) {
+                if case .connected(let transport) = $0 { connected = transport as? SocketTransport }
+            }
+            #expect(loop.run(until: { connected != nil }))
+            if waits { #expect(connected?.receiveBytes().1 == .wouldBlock) }
+            guard let socket = connected?.detach() else { return -1 }
+            var value: Int32 = -1
+            var length = socklen_t(MemoryLayout<Int32>.size)
+            getsockopt(socket.descriptor, SOL_SOCKET, SO_KEEPALIVE, &value, &length)
+            return value
+        }
+        #expect(option(afterWaiting: false) == 0)
+        #expect(option(afterWaiting: true) == 1)
         acceptor.close()
     }
 
