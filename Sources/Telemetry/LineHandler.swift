@@ -110,13 +110,13 @@ struct Line: Sendable {
 
     static func += (line: inout Line, number: Int) {
         if number < 0 { line.bytes.append(UInt8(ascii: "-")) }
-        var rest = number.magnitude
-        let start = line.bytes.count
-        repeat {
-            line.bytes.append(48 + UInt8(truncatingIfNeeded: rest % 10))
-            rest /= 10
-        } while rest > 0
-        line.bytes[start...].reverse()
+        let value = number.magnitude
+        var unit: UInt = 1
+        while value / unit >= 10 { unit *= 10 }
+        while unit > 0 {
+            line.bytes.append(48 + UInt8(truncatingIfNeeded: value / unit % 10))
+            unit /= 10
+        }
     }
 }
 

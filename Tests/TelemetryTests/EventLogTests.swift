@@ -44,6 +44,13 @@ private final class Lines: Sendable {
         #expect(try #require(lines.all.first).hasSuffix(" info e field=\(shown)\n"))
     }
 
+    @Test(arguments: [0, 7, 10, 99, 100, 4096, -1, -100, .max, .min])
+    func numbersAreWhole(number: Int) throws {
+        let lines = Lines()
+        lines.log().info("e", ["field": .integer(number)])
+        #expect(try #require(lines.all.first).hasSuffix(" info e field=\(number)\n"))
+    }
+
     @Test func jsonIsOneObjectALine() throws {
         let lines = Lines()
         lines.log(.info, .json).warning("login.failed", ["user": .string("a\"\n\u{1b}\u{2028}"), "count": .integer(3)])
