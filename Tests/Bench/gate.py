@@ -20,7 +20,7 @@ from processes import Backend, Missing, compile_programs, find, raise_limits, sc
 LIMITS = {
     "system calls/GiB, download": 8_000,
     "system calls/GiB, upload": 20_000,
-    "system calls/file": 80,
+    "system calls/file": 60,
     "instructions/NOOP": 100_000,
     "instructions/file": 3_600_000,
     # Of a start and its end, with 10 passive ports: OpenSSL reads a key and a certificate in 17 million.
