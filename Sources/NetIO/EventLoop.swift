@@ -13,6 +13,11 @@ public final class EventLoop: Scheduler {
     private var spare: [() -> Void] = []
     /// Work that moves much, first come first.
     private var bulk: [() -> Void] = []
+    private var timers = Deadlines<LoopTimer>()
+    /// The one event of all timers.
+    private var alarm: OpaquePointer?  // event *
+    /// What the alarm is set to; no later than the first deadline.
+    private var alarmTime: Duration?
     private var isStopped = false
 
     /// What bulk work has of a turn, at least; more where the rest of the turn took longer.
@@ -29,9 +34,16 @@ public final class EventLoop: Scheduler {
         event_config_set_flag(config, Int32(EVENT_BASE_FLAG_NOLOCK.rawValue))
         guard let base = event_base_new_with_config(config) else { throw SystemError("event loop") }
         self.base = base
+        alarm = event_new(
+            base, -1, 0,
+            { _, _, context in Unmanaged<EventLoop>.fromOpaque(context!).takeUnretainedValue().ring() },
+            Unmanaged.passUnretained(self).toOpaque())
     }
 
-    deinit { event_base_free(base) }
+    deinit {
+        event_free(alarm)
+        event_base_free(base)
+    }
 
     /// Runs until `stop`.
     ///
@@ -90,6 +102,34 @@ public final class EventLoop: Scheduler {
 
     /// The time of day, in seconds since 1970.
     public static var wallClock: Int64 { Int64(time(nil)) }
+
+    // MARK: - Timers
+
+    func start(_ timer: LoopTimer, after delay: Duration) {
+        let deadline = now + max(delay, .zero)
+        timers.set(timer, deadline)
+        setAlarm(deadline, after: delay)
+    }
+
+    func cancel(_ timer: LoopTimer) { timers.remove(timer) }
+
+    /// An alarm that comes before the first deadline looks for the next one: cheaper than moving it whenever a deadline moves.
+    private func setAlarm(_ time: Duration, after delay: Duration) {
+        if let alarmTime, alarmTime <= time { return }
+        alarmTime = time
+        let (seconds, attoseconds) = max(delay, .zero).components
+        // A microsecond more: an alarm that comes too early has to be set again.
+        var interval = timeval(tv_sec: Int(seconds), tv_usec: min(Int(attoseconds / 1_000_000_000_000) + 1, 999_999))
+        event_add(alarm, &interval)
+    }
+
+    private func ring() {
+        alarmTime = nil
+        // What is started from here on has its turn in a later one, or a timer without delay would keep the loop for itself.
+        let time = now
+        while let timer = timers.takeDue(at: time) { timer.fire() }
+        if let first = timers.first { setAlarm(first, after: first - now) }
+    }
 
     public func makeTimer(_ onFire: @escaping () -> Void) -> any Timer {
         LoopTimer(loop: self, onFire)

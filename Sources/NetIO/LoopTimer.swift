@@ -1,28 +1,21 @@
-import CLibevent
-import Glibc
-
 /// One timer on a loop; fires once per start.
-public final class LoopTimer: Timer {
-    private var event: OpaquePointer?  // event *
+///
+/// It has no event of its own: a loop's timers share one (`EventLoop.start`), and most never fire.
+public final class LoopTimer: Timer, Timed {
+    var place: Int32 = -1
+    private let loop: EventLoop
     private let onFire: () -> Void
 
     public init(loop: EventLoop, _ onFire: @escaping () -> Void) {
+        self.loop = loop
         self.onFire = onFire
-        event = event_new(
-            loop.base, -1, 0,
-            { _, _, context in
-                let timer = Unmanaged<LoopTimer>.fromOpaque(context!).takeUnretainedValue()
-                timer.onFire()
-            }, Unmanaged.passUnretained(self).toOpaque())
     }
 
-    deinit { event_free(event) }
+    deinit { loop.cancel(self) }
 
-    public func start(after delay: Duration) {
-        let (seconds, attoseconds) = delay.components
-        var time = timeval(tv_sec: Int(seconds), tv_usec: Int(attoseconds / 1_000_000_000_000))
-        event_add(event, &time)
-    }
+    public func start(after delay: Duration) { loop.start(self, after: delay) }
 
-    public func cancel() { event_del(event) }
+    public func cancel() { loop.cancel(self) }
+
+    func fire() { onFire() }
 }
