@@ -26,6 +26,8 @@ static inline int shim_SSL_CTX_set1_sigalgs_list(SSL_CTX *c, const char *list) {
 static inline void shim_SSL_CTX_set_dh_auto(SSL_CTX *c) { SSL_CTX_set_dh_auto(c, 1); }
 static inline int shim_SSL_CTX_add1_chain_cert(SSL_CTX *c, X509 *x) { return SSL_CTX_add1_chain_cert(c, x); }
 static inline void shim_SSL_CTX_set1_verify_cert_store(SSL_CTX *c, X509_STORE *s) { SSL_CTX_set1_verify_cert_store(c, s); }
+static inline int shim_SSL_get_tmp_key(SSL *s, EVP_PKEY **key) { return (int)SSL_get_tmp_key(s, key); }
+static inline int shim_SSL_get_peer_tmp_key(SSL *s, EVP_PKEY **key) { return (int)SSL_get_peer_tmp_key(s, key); }
 static inline int shim_SSL_set_tlsext_host_name(SSL *s, const char *name) { return SSL_set_tlsext_host_name(s, name); }
 
 static inline void shim_SSL_CTX_set_tlsext_status_cb(SSL_CTX *c, int (*callback)(SSL *, void *)) { SSL_CTX_set_tlsext_status_cb(c, callback); }

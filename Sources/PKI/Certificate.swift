@@ -1,23 +1,47 @@
 import COpenSSL
 import Glibc
 
-/// An X.509 certificate as a plain value: its bytes, and what they say.
+/// An X.509 certificate as a plain value: its bytes, and what they say. Copies share one object.
 public struct Certificate: Sendable, Hashable {
-    public let der: [UInt8]
+    private final class Contents: Sendable {
+        let der: [UInt8]
+        let subject: String
+        let names: AlternativeNames
+        let notBefore: Int64
+        let notAfter: Int64
+        let sha256Fingerprint: String
+        /// What it was read as, where it is to be used: OpenSSL takes far longer for a certificate's key than for all the rest.
+        let read: X509Handle?
+
+        init(_ handle: X509Handle, isKept: Bool) throws(PKIError) {
+            read = isKept ? handle : nil
+            let x509 = handle.pointer
+            der = try handle.der()
+            subject = text(of: X509_get_subject_name(x509))
+            names = alternativeNames(of: x509)
+            guard let from = seconds(X509_get0_notBefore(x509)), let until = seconds(X509_get0_notAfter(x509)) else {
+                throw .library("a certificate's dates cannot be read")
+            }
+            (notBefore, notAfter) = (from, until)
+            sha256Fingerprint = fingerprint(of: x509, EVP_sha256())
+        }
+    }
+
+    private let contents: Contents
+
+    public var der: [UInt8] { contents.der }
     /// RFC 2253: "CN=ftps.example.com,O=Example".
-    public let subject: String
+    public var subject: String { contents.subject }
     /// The DNS names of its subjectAltName, in lower case; may begin with "*.".
-    public let dnsNames: [String]
+    public var dnsNames: [String] { contents.names.dns }
     /// The addresses of its subjectAltName.
-    public let ipAddresses: [String]
+    public var ipAddresses: [String] { contents.names.ip }
     /// Seconds since 1970.
-    public let notBefore: Int64
+    public var notBefore: Int64 { contents.notBefore }
     /// Seconds since 1970.
-    public let notAfter: Int64
+    public var notAfter: Int64 { contents.notAfter }
     /// "AB:CD:…", as `openssl x509 -fingerprint -sha256` prints it.
-    public let sha256Fingerprint: String
-    /// What it was read as, where it is to be used: OpenSSL takes far longer for a certificate's key than for all the rest of it.
-    private let read: X509Handle?
+    public var sha256Fingerprint: String { contents.sha256Fingerprint }
 
     public init(der: [UInt8]) throws(PKIError) {
         try self.init(try X509Handle(der: der))
@@ -29,7 +53,7 @@ public struct Certificate: Sendable, Hashable {
 
     /// The certificate as OpenSSL knows it; never to be changed.
     package func handle() throws(PKIError) -> X509Handle {
-        if let read { return read }
+        if let read = contents.read { return read }
         return try X509Handle(der: der)
     }
 
@@ -91,17 +115,7 @@ public struct Certificate: Sendable, Hashable {
 
     /// - Parameter isKept: keeps the handle, some kilobytes, for as long as the value lives.
     package init(_ handle: X509Handle, isKept: Bool = false) throws(PKIError) {
-        read = isKept ? handle : nil
-        let x509 = handle.pointer
-        der = try handle.der()
-        subject = text(of: X509_get_subject_name(x509))
-        let names = alternativeNames(of: x509)
-        (dnsNames, ipAddresses) = (names.dns, names.ip)
-        guard let from = seconds(X509_get0_notBefore(x509)), let until = seconds(X509_get0_notAfter(x509)) else {
-            throw .library("a certificate's dates cannot be read")
-        }
-        (notBefore, notAfter) = (from, until)
-        sha256Fingerprint = fingerprint(of: x509, EVP_sha256())
+        contents = try Contents(handle, isKept: isKept)
     }
 }
 

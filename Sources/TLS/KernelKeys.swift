@@ -8,6 +8,8 @@ import COpenSSL
 final class KernelKeys {
     private let bytes: UnsafeMutableRawBufferPointer
     private let layout: Layout
+    /// What has been made with them.
+    var records = RecordBoundary()
 
     /// What differs from cipher to cipher.
     private struct Layout {

@@ -1,7 +1,28 @@
 import COpenSSL
 
-/// The BIO through which OpenSSL reads and writes a connection's records.
-enum RecordBIO {
+/// The BIO through which OpenSSL reads and writes the records of one thread's connections, and from which its callbacks learn
+/// whose they are.
+///
+/// One for all of them: it belongs to the connection that OpenSSL is called for at this moment, and a BIO and a pointer for each
+/// would be 300 bytes of an idle session. Freed when the last of them is gone.
+public final class RecordBIO {
+    let pointer: OpaquePointer  // BIO *
+
+    public init() {
+        guard let bio = BIO_new(Self.method) else { preconditionFailure("OpenSSL is out of memory") }
+        BIO_set_init(bio, 1)
+        pointer = bio
+    }
+
+    deinit { BIO_free(pointer) }
+
+    /// To be called before whatever may read, write or call back for the connection.
+    func belong(to connection: TLSConnection) { BIO_set_data(pointer, Unmanaged.passUnretained(connection).toOpaque()) }
+
+    static func connection(_ bio: OpaquePointer) -> TLSConnection? {
+        BIO_get_data(bio).map { Unmanaged<TLSConnection>.fromOpaque($0).takeUnretainedValue() }
+    }
+
     /// BIO_METHOD *, made once and never changed.
     nonisolated(unsafe) private static let method: OpaquePointer = {
         guard let method = BIO_meth_new(BIO_get_new_index() | Int32(BIO_TYPE_SOURCE_SINK), "records") else {
@@ -43,16 +64,4 @@ enum RecordBIO {
         }
         return method
     }()
-
-    /// - Returns: a BIO * that refers to the connection without owning it.
-    static func make(for connection: TLSConnection) -> OpaquePointer {
-        guard let bio = BIO_new(method) else { preconditionFailure("OpenSSL is out of memory") }
-        BIO_set_data(bio, Unmanaged.passUnretained(connection).toOpaque())
-        BIO_set_init(bio, 1)
-        return bio
-    }
-
-    private static func connection(_ bio: OpaquePointer) -> TLSConnection? {
-        BIO_get_data(bio).map { Unmanaged<TLSConnection>.fromOpaque($0).takeUnretainedValue() }
-    }
 }

@@ -16,10 +16,16 @@ public final class TLSConnection {
     }
 
     /// Which rules a control connection came under; its data connections come under the same.
-    public struct Terms: Sendable {
+    public final class Terms: Sendable {
         let scope: TLSContext.Scope
         let sessionContext: [UInt8]
         let serverName: String?
+
+        init(scope: TLSContext.Scope, sessionContext: [UInt8], serverName: String?) {
+            self.scope = scope
+            self.sessionContext = sessionContext
+            self.serverName = serverName
+        }
     }
 
     public enum Step: Equatable {
@@ -46,11 +52,11 @@ public final class TLSConnection {
         case failed(TLSError)
     }
 
-    /// What the handshake came to.
-    public struct Facts {
+    /// What the handshake came to. One object, since several refer to it as long as a session lasts.
+    public final class Facts {
         /// "TLSv1.3".
         public let version: String
-        public let cipher: String
+        private let usedCipher: OpaquePointer?  // const SSL_CIPHER *, a constant of OpenSSL's
         public let isResumed: Bool
         /// The name that the client asked for.
         public let serverName: String?
@@ -61,10 +67,28 @@ public final class TLSConnection {
         /// connections.
         public let lineage: SessionTag?
         public let clientCertificate: Certificate?
+
+        fileprivate init(
+            version: String, cipher: OpaquePointer?, isResumed: Bool, serverName: String?, alpn: String?, sessionTag: SessionTag?,
+            lineage: SessionTag?, clientCertificate: Certificate?
+        ) {
+            self.version = version
+            usedCipher = cipher
+            self.isResumed = isResumed
+            self.serverName = serverName
+            self.alpn = alpn
+            self.sessionTag = sessionTag
+            self.lineage = lineage
+            self.clientCertificate = clientCertificate
+        }
+
+        /// "TLS_AES_128_GCM_SHA256".
+        public var cipher: String { usedCipher.flatMap { SSL_CIPHER_get_name($0) }.map { String(cString: $0) } ?? "none" }
     }
 
     let role: Role
     private let ssl: OpaquePointer  // SSL *
+    private let bio: RecordBIO
     let context: TLSContext
     var policy: TLSPolicy { context.policy }
     /// The identities and the rules that the client's name has led to.
@@ -80,7 +104,6 @@ public final class TLSConnection {
     private var keyAge = KeyAge()
     /// With what we send, as the kernel takes it; nil once they are out of date, or it has them.
     private var sendingKeys: KernelKeys?
-    private var sentRecords = RecordBoundary()
     /// The kernel encrypts: what goes into the transport are the clear bytes.
     public private(set) var sendsInKernel = false
     private var needsOtherKeys = false
@@ -101,7 +124,10 @@ public final class TLSConnection {
     /// - Parameters:
     ///   - transport: outlives the connection.
     ///   - port: that the client has connected to, where clients of some ports have rules of their own.
-    public init(context: TLSContext, transport: any RecordTransport, role: Role, port: UInt16? = nil) {
+    ///   - bio: the thread's.
+    public init(
+        context: TLSContext, transport: any RecordTransport, role: Role, port: UInt16? = nil, bio: RecordBIO = RecordBIO()
+    ) {
         var scope = port.map { TLSContext.Scope.port($0) } ?? .everyone
         if case .data(_, let terms?) = role { scope = terms.scope }
         selected = context.initial(scope)
@@ -111,9 +137,9 @@ public final class TLSConnection {
         self.context = context
         self.transport = transport
         self.role = role
-        SSL_set_ex_data(ssl, 0, Unmanaged.passUnretained(self).toOpaque())
-        let bio = RecordBIO.make(for: self)
-        SSL_set_bio(ssl, bio, bio)
+        self.bio = bio
+        BIO_up_ref(bio.pointer)
+        SSL_set_bio(ssl, bio.pointer, bio.pointer)
         SSL_set_accept_state(ssl)
         switch role {
         // Passwords come through here: what OpenSSL has handed out it does not keep.
@@ -128,7 +154,13 @@ public final class TLSConnection {
 
     /// The connection behind an SSL *, in OpenSSL's callbacks.
     static func of(_ ssl: OpaquePointer) -> TLSConnection? {
-        SSL_get_ex_data(ssl, 0).map { Unmanaged<TLSConnection>.fromOpaque($0).takeUnretainedValue() }
+        SSL_get_rbio(ssl).flatMap { RecordBIO.connection($0) }
+    }
+
+    /// What comes before every call into libssl that may do something.
+    private func enter() {
+        ERR_clear_error()
+        bio.belong(to: self)
     }
 
     /// What data connections of this control connection are bound to.
@@ -172,11 +204,12 @@ public final class TLSConnection {
 
     public func handshake() -> Step {
         guard facts == nil else { return .done }
-        ERR_clear_error()
+        enter()
         let result = SSL_do_handshake(ssl)
         if result == 1 {
             facts = readFacts()
             if selected.verification.trust != nil { store.intermediates.learn(from: ssl) }
+            if case .control = role { forgetKeyExchange() }
             return .done
         }
         switch outcome(result) {
@@ -191,13 +224,26 @@ public final class TLSConnection {
         }
     }
 
+    /// Both keys of the exchange: TLS 1.3 is done with them, and OpenSSL would keep them as long as the connection.
+    private func forgetKeyExchange() {
+        guard isTLS13 else { return }
+        for find in [shim_SSL_get_tmp_key, shim_SSL_get_peer_tmp_key] {
+            var key: OpaquePointer?
+            guard find(ssl, &key) == 1, let key else { continue }
+            // Wipes and frees what is in it; that no type follows is an error, and meant.
+            EVP_PKEY_set_type(key, EVP_PKEY_NONE)
+            EVP_PKEY_free(key)
+        }
+        ERR_clear_error()
+    }
+
     /// Fatal, protocol_version. OpenSSL says nothing to what does not look like TLS; but a client that speaks in the clear to an
     /// implicit port waits for a greeting, and is to learn that none will come.
     private static let noTLSAlert: [UInt8] = [0x15, 3, 1, 0, 2, 2, 70]
 
     /// One SSL_read: at most one record's payload.
     public func read(into buffer: UnsafeMutableRawBufferPointer) -> ReadStep {
-        ERR_clear_error()
+        enter()
         let result = SSL_read(ssl, buffer.baseAddress, Int32(clamping: buffer.count))
         if needsOtherKeys {
             hasFailed = true
@@ -224,7 +270,7 @@ public final class TLSConnection {
 
     /// One SSL_write: at most one record's payload is taken.
     public func write(_ bytes: UnsafeRawBufferPointer) -> WriteStep {
-        ERR_clear_error()
+        enter()
         if keyAge.mustChange(limit: policy.rekeyBytes), isTLS13 {
             sendingKeys = nil
             SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED)
@@ -246,7 +292,7 @@ public final class TLSConnection {
     public func sendCloseNotify() -> Step {
         guard owesCloseNotify else { return .done }
         hasSentCloseNotify = true
-        ERR_clear_error()
+        enter()
         let result = SSL_shutdown(ssl)
         if result >= 0 { return .done }
         switch outcome(result) {
@@ -268,7 +314,7 @@ public final class TLSConnection {
     /// its own. TLS 1.2 has no such thing, and needs none.
     public func queueTicket() {
         guard facts != nil, !hasFailed, isTLS13 else { return }
-        ERR_clear_error()
+        enter()
         SSL_new_session_ticket(ssl)
     }
 
@@ -309,7 +355,7 @@ public final class TLSConnection {
     public func moveSending(_ install: (UnsafeRawBufferPointer) -> Bool) -> Bool {
         guard let keys = sendingKeys else { return false }
         sendingKeys = nil
-        sendsInKernel = keys.afterRecords(sentRecords.count, install)
+        sendsInKernel = keys.afterRecords(keys.records.count, install)
         return sendsInKernel
     }
 
@@ -317,7 +363,6 @@ public final class TLSConnection {
     func keepKeys(_ keys: UnsafeRawPointer?, areForSending: Bool) -> Int {
         guard areForSending, facts == nil, let keys else { return 0 }
         sendingKeys = KernelKeys(keys)
-        sentRecords = RecordBoundary()
         return 0
     }
 
@@ -337,7 +382,7 @@ public final class TLSConnection {
     func writeRecords(_ bytes: UnsafeRawBufferPointer) -> RecordIO {
         // A fatal alert, under keys whose count has stood still: the reset that follows must do.
         if sendsInKernel { return .bytes(bytes.count) }
-        if sendingKeys != nil { sentRecords.pass(bytes) }
+        sendingKeys?.records.pass(bytes)
         let result = transport.writeRecords(bytes)
         if case .failed(let errno) = result { transportFailure = errno }
         return result
@@ -413,7 +458,7 @@ public final class TLSConnection {
         SSL_get0_alpn_selected(ssl, &alpn, &alpnCount)
         return Facts(
             version: String(cString: SSL_get_version(ssl)),
-            cipher: SSL_CIPHER_get_name(SSL_get_current_cipher(ssl)).map { String(cString: $0) } ?? "none",
+            cipher: SSL_get_current_cipher(ssl),
             isResumed: isResumed,
             serverName: serverName,
             alpn: alpn.map { String(decoding: UnsafeBufferPointer(start: $0, count: Int(alpnCount)), as: UTF8.self) },

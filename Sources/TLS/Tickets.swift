@@ -94,8 +94,8 @@ enum Tickets {
         var count = 0
         guard SSL_SESSION_get0_ticket_appdata(session, &start, &count) == 1, let start else { return nil }
         let bytes = UnsafeRawBufferPointer(start: start, count: count)
-        guard let tag = SessionTag(bytes: Array(bytes.prefix(SessionTag.count))),
-            let lineage = SessionTag(bytes: Array(bytes.dropFirst(SessionTag.count)))
+        guard let tag = SessionTag(bytes: bytes.prefix(SessionTag.count)),
+            let lineage = SessionTag(bytes: bytes.dropFirst(SessionTag.count))
         else { return nil }
         return Contents(tag: tag, lineage: lineage)
     }

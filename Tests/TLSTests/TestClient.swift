@@ -88,9 +88,9 @@ final class Conversation {
     init(
         _ context: TLSContext, _ settings: TestClientSettings = TestClientSettings(), role: TLSConnection.Role = .anyControl,
         serverName: String? = nil, alpn: [String] = [], resuming session: TestSession? = nil,
-        port: UInt16? = nil
+        port: UInt16? = nil, bio: RecordBIO = RecordBIO()
     ) {
-        server = TLSConnection(context: context, transport: pipe, role: role, port: port)
+        server = TLSConnection(context: context, transport: pipe, role: role, port: port, bio: bio)
         self.settings = settings
         client = SSL_new(settings.pointer)
         incoming = BIO_new(BIO_s_mem())
