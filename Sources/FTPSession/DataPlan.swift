@@ -8,7 +8,7 @@ public struct DataPlan: Equatable, Sendable {
         /// The client dials a port of ours.
         case passive
         /// We dial the client.
-        case active(SocketAddress)
+        indirect case active(SocketAddress)
     }
     /// How far the client's own side has come.
     public enum Progress: Equatable, Sendable { case waiting, begun, ready }
@@ -35,8 +35,8 @@ public enum DataOutcome: Equatable, Sendable {
     }
 }
 
-/// Why data connections did not come about, or broke (PROTOCOL 5.2, 5.3, 5.5).
-public enum DataFailure: Equatable, Sendable {
+/// Why data connections did not come about, or broke (PROTOCOL 5.2, 5.3, 5.5). Every session has room for one, and few ever do.
+public indirect enum DataFailure: Equatable, Sendable {
     // The client's side.
     case clientNeverConnected(SocketAddress)
     case clientRefused(SocketAddress, reason: String)

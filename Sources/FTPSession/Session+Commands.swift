@@ -9,6 +9,8 @@ extension Session {
     mutating func received(_ line: Line) {
         switch state {
         case .initial, .securing, .closed: break
+        // Its turn is now: the queue is for what has to wait.
+        case .idle where queue.isEmpty: begin(line)
         default: queue.append(line)
         }
     }
@@ -16,7 +18,12 @@ extension Session {
     /// Acts on what is next, and on what does not wait for its turn: clients may have sent ABOR before the transfer began.
     mutating func takeFromQueue() {
         while true {
-            if state == .idle, !queue.isEmpty {
+            if queue.isEmpty {
+                // An idle session keeps no room for lines.
+                if queue.capacity > 0 { queue = [] }
+                return
+            }
+            if state == .idle {
                 begin(queue.removeFirst())
             } else if let index = queue.firstIndex(where: { isUrgentNow($0) }),
                 case .command(let command) = queue.remove(at: index)

@@ -8,7 +8,7 @@ public import Wire
 /// in a bounded queue until its turn, so no reply is ever attributed to the wrong command. Two small machines touch here: this
 /// one, and within `transferring` the pair of final reply and end of data.
 public struct Session: ~Copyable {
-    /// What the session is doing for the command in flight.
+    /// What the session is doing for the command in flight. Large payloads are apart: a session is idle most of the time.
     enum State: Equatable {
         /// Not yet accepted.
         case initial
@@ -21,17 +21,17 @@ public struct Session: ~Copyable {
         /// One command has been relayed, and the backend has not yet answered.
         case awaitingReply(to: Command)
         /// PASV, EPSV, PORT or EPRT: both sides of the data connection are being made.
-        case preparingData(DataSetup)
+        indirect case preparingData(DataSetup)
         /// An upload's command waits until the client's data connection is up and judged.
         case verifying(Command)
         /// A transfer command has been sent to the backend.
-        case transferring(Transfer)
+        indirect case transferring(Transfer)
         /// ABOR has been sent: one or two replies follow.
-        case aborting(Aborting)
+        indirect case aborting(Aborting)
         /// The client has been answered; the backend's reply to the failed transfer is read and dropped.
         case discarding
         /// A client's USER is being answered by its certificate.
-        case loggingIn(user: Command, CertificateLogin)
+        indirect case loggingIn(user: Command, CertificateLogin)
         /// A NOOP of ours is out, to find where the backend's replies stand.
         case resynchronising
         /// The client's QUIT has been relayed.
@@ -99,7 +99,7 @@ public struct Session: ~Copyable {
         }
     }
 
-    let policy: SessionPolicy
+    private let sharedPolicy: SharedPolicy
     let facts: Facts
 
     var state = State.initial
@@ -136,10 +136,15 @@ public struct Session: ~Copyable {
     /// STAT commands that may be at the backend during a transfer; more wait like other commands.
     static let statLimit = 4
 
-    public init(policy: SessionPolicy, facts: Facts) {
-        self.policy = policy
+    public init(policy: SharedPolicy, facts: Facts) {
+        sharedPolicy = policy
         self.facts = facts
     }
+
+    public init(policy: SessionPolicy, facts: Facts) { self.init(policy: SharedPolicy(policy), facts: facts) }
+
+    var policy: SessionPolicy { sharedPolicy.value }
+    public var limits: SessionPolicy.Limits { sharedPolicy.value.limits }
 
     /// Takes one event and says what is to be done, in order.
     public mutating func handle(_ event: Event) -> [Action] {
@@ -182,6 +187,8 @@ public struct Session: ~Copyable {
         default: false
         }
     }
+    /// Whether data connections are planned, or a command is in flight that may have to do with them.
+    public var needsData: Bool { plan != nil || state != .idle }
     public var user: String? {
         if case .done(let user) = login { user } else { nil }
     }

@@ -118,3 +118,9 @@ public struct SessionPolicy: Sendable, Equatable {
 
     public init() {}
 }
+
+/// One policy that many sessions refer to.
+public final class SharedPolicy: Sendable {
+    public let value: SessionPolicy
+    public init(_ value: SessionPolicy) { self.value = value }
+}

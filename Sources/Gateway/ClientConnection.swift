@@ -27,21 +27,22 @@ final class ClientConnection {
     private var framer: LineFramer
     private var backend: ControlChannel?
     private var parser: ReplyParser
-    private let limits: SessionPolicy.Limits
     private var dialling: BackendDialer.Attempt?
     private var data: DataChannel?
     private var isDataPrivate = false
-    private lazy var clocks = Clocks(surroundings.scheduler) { [unowned self] in post(.timerFired($0)) }
-    private lazy var closeNotifyTimer = surroundings.scheduler.makeTimer { [unowned self] in endTLS() }
+    private var clocks = Clocks()
+    /// Runs while TLS ends.
+    private var closeNotifyTimer: (any NetIO.Timer)?
+    /// What comes while something else is being done.
     private var events: [Event] = []
     private var isRunning = false
     private var phase = Phase.clear
     private let isImplicit: Bool
-    /// The control connection's; kept for data connections behind CCC.
-    private var clientCertificate: [UInt8]?
-    private var terms: TLSConnection.Terms?
-    private var lineage: SessionTag?
-    private let habit = DataHabit()
+    /// Of the control connection's handshake: what data connections are bound to, behind CCC as well.
+    private var handshakeFacts: TLSConnection.Facts?
+    /// Once TLS has ended.
+    private var formerTerms: TLSConnection.Terms?
+    private lazy var habit = DataHabit()
     private let tag = SessionTag.random()
     private let journal: SessionLog
     private let onEnd: (ClientConnection) -> Void
@@ -60,11 +61,10 @@ final class ClientConnection {
         self.isImplicit = isImplicit
         self.surroundings = surroundings
         self.onEnd = onEnd
-        var policy = configuration.sessionPolicy(for: transport.peerAddress.ip.unmapped, at: transport.localPort)
-        limits = policy.limits
-        framer = LineFramer(limit: policy.controlTLS == .optional ? limits.commandLine : limits.commandLineBeforeTLS)
+        let policy = surroundings.sessionPolicy(for: transport.peerAddress.ip.unmapped, at: transport.localPort)
+        let limits = policy.value.limits
+        framer = LineFramer(limit: policy.value.controlTLS == .optional ? limits.commandLine : limits.commandLineBeforeTLS)
         parser = ReplyParser(limits: limits.reply)
-        policy.hostNames = configuration.tls.dnsNames
         session = Session(
             policy: policy,
             facts: Session.Facts(
@@ -83,6 +83,8 @@ final class ClientConnection {
         post(.accepted)
     }
 
+    var clientAddress: SocketAddress { client.stream.transport.peerAddress }
+
     /// Ends the session once it is idle for a moment (`Surroundings.drain` says how long that is).
     func drain() { post(.drainRequested) }
 
@@ -99,7 +101,12 @@ final class ClientConnection {
     private func run() {
         guard !isRunning, phase != .over else { return }
         isRunning = true
-        defer { isRunning = false }
+        defer {
+            isRunning = false
+            // An idle session keeps neither room for events nor data connections that are over.
+            if events.isEmpty, events.capacity > 0 { events = [] }
+            if let data, data.hasEnded, !session.needsData { discardDataChannel() }
+        }
         var steps = 0
         while steps < Self.stepsPerTurn {
             while steps < Self.stepsPerTurn, step() { steps += 1 }
@@ -123,10 +130,15 @@ final class ClientConnection {
     private func step() -> Bool {
         if phase == .over { return false }
         if !events.isEmpty {
-            for action in session.handle(events.removeFirst()) { perform(action) }
+            handle(events.removeFirst())
             return true
         }
         return handshake() || takeFromClient() || takeFromBackend()
+    }
+
+    /// To be called where no other event waits.
+    private func handle(_ event: Event) {
+        for action in session.handle(event) { perform(action) }
     }
 
     private func handshake() -> Bool {
@@ -143,7 +155,7 @@ final class ClientConnection {
             if case .certificateRejected(let rejection, let subject) = error {
                 journal.rejected(rejection, of: subject, "control")
             }
-            events.append(.clientGone(reason(error)))
+            handle(.clientGone(reason(error)))
         }
         return true
     }
@@ -151,11 +163,9 @@ final class ClientConnection {
     /// The client is known, and may say what it wants.
     private func secured() {
         phase = .secured
-        framer.limit = limits.commandLine
-        clientCertificate = client.stream.tls?.facts?.clientCertificate?.der
-        terms = client.stream.tls?.terms
-        lineage = client.stream.tls?.facts?.lineage
-        journal.secured(client.stream.tls?.facts)
+        framer.limit = session.limits.commandLine
+        handshakeFacts = client.stream.tls?.facts
+        journal.secured(handshakeFacts)
         if let users = certifiedUsers { events.append(.clientCertified(users: users)) }
         events.append(.clientSecured)
     }
@@ -178,7 +188,7 @@ final class ClientConnection {
     /// The users that the client's certificate names, where certificates bind logins and one was shown.
     private var certifiedUsers: [String]? {
         let rules = surroundings.configuration.certificateUsers
-        guard !rules.isEmpty, let certificate = client.stream.tls?.facts?.clientCertificate else { return nil }
+        guard !rules.isEmpty, let certificate = handshakeFacts?.clientCertificate else { return nil }
         return rules.flatMap { $0.users(of: certificate) }
     }
 
@@ -189,7 +199,7 @@ final class ClientConnection {
         }
         // What came behind CCC waits until TLS is off.
         if phase != .endingTLS, let line = framer.next() {
-            if let event = event(line) { events.append(event) }
+            if let event = event(line) { handle(event) }
             return true
         }
         // curl, told to wait for our close_notify, does not answer it.
@@ -210,8 +220,8 @@ final class ClientConnection {
         case .ended(.closeNotify) where phase == .endingTLS:
             endTLS()
             leaveTLS()
-        case .ended(.failed(let error)): events.append(.clientGone(reason(error)))
-        case .ended: events.append(.clientGone(.clientClosed))
+        case .ended(.failed(let error)): handle(.clientGone(reason(error)))
+        case .ended: handle(.clientGone(.clientClosed))
         }
         return true
     }
@@ -231,12 +241,12 @@ final class ClientConnection {
     private func takeFromBackend() -> Bool {
         guard let backend, client.unsentCount < Self.unreadLimit else { return false }
         switch parser.next() {
-        case .reply(let reply): events.append(.backendSent(reply))
-        case .notAReply: events.append(.backendSentNonsense)
-        case .tooLong: events.append(.backendSentEndlessReply)
+        case .reply(let reply): handle(.backendSent(reply))
+        case .notAReply: handle(.backendSentNonsense)
+        case .tooLong: handle(.backendSentEndlessReply)
         case nil:
             if let part = parser.takePart() {
-                events.append(.backendSentPart(code: part.code, bytes: part.bytes))
+                handle(.backendSentPart(code: part.code, bytes: part.bytes))
                 return true
             }
             switch backend.receive({ parser.append(contentsOf: $0) }) {
@@ -245,7 +255,7 @@ final class ClientConnection {
             case .ended:
                 backend.stream.transport.close()
                 self.backend = nil
-                events.append(.backendClosed)
+                handle(.backendClosed)
             }
         }
         return true
@@ -272,7 +282,8 @@ final class ClientConnection {
         case .stopTLS:
             client.flush()
             phase = .endingTLS
-            closeNotifyTimer.start(after: Self.closeNotifyPatience)
+            closeNotifyTimer = surroundings.scheduler.makeTimer { [unowned self] in endTLS() }
+            closeNotifyTimer?.start(after: Self.closeNotifyPatience)
         case .issueTicket: client.issueTicket()
 
         case .connectBackend: connectBackend()
@@ -294,7 +305,7 @@ final class ClientConnection {
             data?.start(direction, announcement)
         case .endData(let ending): data?.end(ending)
 
-        case .setTimer(let timer): if let limit = limit(of: timer) { clocks.start(timer, limit: limit) }
+        case .setTimer(let timer): if let limit = limit(of: timer) { start(timer, limit) }
         case .cancelTimer(let timer): clocks.cancel(timer)
         case .note(let note): journal.note(note, moved: data?.bytesMoved ?? 0)
         case .close(let reason): close(reason)
@@ -322,7 +333,8 @@ final class ClientConnection {
     }
 
     private func leaveTLS() {
-        closeNotifyTimer.cancel()
+        closeNotifyTimer?.cancel()
+        formerTerms = client.stream.tls?.terms
         client.stream.stopTLS()
         phase = .clear
     }
@@ -332,7 +344,7 @@ final class ClientConnection {
             dialling = nil
             switch result {
             case .success(let transport):
-                transport.onReady = { [unowned self] in run() }
+                transport.onReady = client.stream.transport.onReady
                 backend = ControlChannel(transport, staging: surroundings.staging)
                 let address = transport.peerAddress
                 post(.backendConnected(BackendFacts(address: address, memory: surroundings.backend.memory(of: address))))
@@ -349,10 +361,10 @@ final class ClientConnection {
         guard let control = backend?.stream.transport else { return nil }
         let peer = client.stream.transport.peerAddress
         let binding = ClientDataEnd.Binding(
-            tag: tag, lineage: lineage ?? tag, user: session.user ?? "", client: peer,
+            tag: tag, lineage: handshakeFacts?.lineage ?? tag, user: session.user ?? "", client: peer,
             controlPort: client.stream.transport.localPort, passiveAddress: session.passiveAddress,
-            certificate: clientCertificate,
-            isControlCleared: session.isCleared, terms: terms, session: journal.id, habit: habit)
+            certificate: handshakeFacts?.clientCertificate?.der, isControlCleared: session.isCleared,
+            terms: client.stream.tls?.terms ?? formerTerms, session: journal.id, habit: habit)
         let channel = DataChannel(
             surroundings,
             client: ClientDataEnd(surroundings, binding: binding, isProtected: { [unowned self] in isDataPrivate }),
@@ -372,6 +384,17 @@ final class ClientConnection {
     }
 
     // MARK: - Clocks
+
+    private func start(_ timer: FTPSession.Timer, _ limit: Duration) {
+        let scheduler = surroundings.scheduler
+        clocks.start(timer, limit: limit, scheduler) { scheduler.makeTimer { [unowned self] in ring() } }
+    }
+
+    private func ring() {
+        clocks.rang()
+        // Whoever is called may start and cancel clocks.
+        while let timer = clocks.takeDue(surroundings.scheduler) { post(.timerFired(timer)) }
+    }
 
     /// Nil where the operator has switched the clock off with 0.
     private func limit(of timer: FTPSession.Timer) -> Duration? {
@@ -403,7 +426,7 @@ final class ClientConnection {
         phase = .over
         events = []
         clocks.cancelAll()
-        closeNotifyTimer.cancel()
+        closeNotifyTimer?.cancel()
         dialling?.cancel()
         if let data, !data.hasEnded { data.end(.abandon) }
         discardDataChannel()

@@ -11,13 +11,12 @@ final class ControlChannel {
 
     let stream: Stream
     private let staging: Staging
+    /// What the next `flush` sends; without room of its own while there is nothing.
     private var outbox: [UInt8] = []
     private var needsTicket = false
 
     /// What one read brings at most: commands and replies are short.
     private static let readSize = 16 * 1024
-    /// An idle session keeps room for a usual reply, and no more.
-    private static let keptCapacity = 256
 
     init(_ transport: any Transport, staging: Staging) {
         stream = Stream(transport, staging: staging)
@@ -38,10 +37,14 @@ final class ControlChannel {
     }
 
     /// Queues bytes; `flush` sends them.
-    func say(_ bytes: [UInt8]) { outbox += bytes }
+    func say(_ bytes: [UInt8]) {
+        if outbox.isEmpty { outbox = staging.takeOutbox() }
+        outbox += bytes
+    }
 
     /// Queues a line, CRLF behind it.
     func say(line: [UInt8]) {
+        if outbox.isEmpty { outbox = staging.takeOutbox() }
         // An array that grows by itself leaves a copy behind.
         outbox.reserveCapacity(outbox.count + line.count + 2)
         outbox += line
@@ -69,7 +72,9 @@ final class ControlChannel {
             // One of the lines may have been a password.
             bytes.initializeMemory(as: UInt8.self, repeating: 0)
         }
-        outbox.removeAll(keepingCapacity: outbox.capacity <= Self.keptCapacity)
+        let used = outbox
+        outbox = []
+        staging.giveBack(outbox: used)
     }
 
     /// Bytes that the peer has not taken yet.

@@ -1,4 +1,5 @@
 import NetIO
+import TLS
 
 /// A worker's areas for bytes on their way through: one set for all of its connections.
 ///
@@ -11,6 +12,10 @@ final class Staging {
     let plaintext = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 64)
     /// Records made by OpenSSL, before they are sent.
     let outgoing = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 64)
+    /// Room for replies and commands that are about to be sent, wiped and empty.
+    private var outboxes: [[UInt8]] = []
+    /// Where OpenSSL's records come from and go to.
+    let records = RecordBIO()
     /// For what connections keep.
     let pool = BufferPool()
     /// For transfers that the kernel can do alone.
@@ -28,6 +33,20 @@ final class Staging {
         pool.trim()
         pipes.trim()
         for area in [incoming, plaintext, outgoing] { Memory.release(area) }
+    }
+
+    /// Larger ones do not stay.
+    private static let outboxSize = 4096
+    /// A session's turn fills two at most: what goes to its client, and what goes to its backend.
+    private static let outboxCount = 2
+
+    func takeOutbox() -> [UInt8] { outboxes.popLast() ?? [] }
+
+    /// - Parameter outbox: overwritten, since a password may have been in it.
+    func giveBack(outbox: consuming [UInt8]) {
+        guard outbox.capacity <= Self.outboxSize, outboxes.count < Self.outboxCount else { return }
+        outbox.removeAll(keepingCapacity: true)
+        outboxes.append(outbox)
     }
 
     deinit {

@@ -59,7 +59,8 @@ final class Stream: RecordTransport {
 
     /// From here on everything is TLS, with us as the server.
     func startTLS(_ context: TLSContext, _ role: TLSConnection.Role) {
-        tls = TLSConnection(context: context, transport: self, role: role, port: transport.localPort)
+        tls = TLSConnection(
+            context: context, transport: self, role: role, port: transport.localPort, bio: staging.records)
     }
 
     /// Back to clear bytes: those behind the peer's close_notify are read next.

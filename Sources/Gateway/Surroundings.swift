@@ -1,3 +1,4 @@
+import FTPSession
 import NetIO
 import TLS
 import Telemetry
@@ -10,6 +11,9 @@ final class Surroundings {
     /// The worker's number.
     let worker: Int
     private(set) var configuration: GatewayConfiguration
+    /// What the configuration means for sessions: one of each kind.
+    private var policies: [SharedPolicy] = []
+    private lazy var hostNames = configuration.tls.dnsNames
     let scheduler: any Scheduler
     let network: any Network
     let random: any RandomSource
@@ -59,10 +63,22 @@ final class Surroundings {
     func use(_ new: GatewayConfiguration) {
         let old = configuration
         configuration = new
+        policies = []
+        hostNames = new.tls.dnsNames
         backend.use(new)
         if new.passiveAddress != old.passiveAddress {
             publicAddress = PublicAddress(new.passiveAddress, network: network, scheduler: scheduler, log: log)
         }
+    }
+
+    /// What a session goes by whose client has connected to this control port; the same object for all that go by the same.
+    func sessionPolicy(for client: IPAddress, at port: UInt16) -> SharedPolicy {
+        var policy = configuration.sessionPolicy(for: client, at: port)
+        policy.hostNames = hostNames
+        if let known = policies.first(where: { $0.value == policy }) { return known }
+        let new = SharedPolicy(policy)
+        policies.append(new)
+        return new
     }
 
     /// Sends what is left and FIN, then waits for the peer's end for a little while.

@@ -144,23 +144,26 @@ final class Worker {
         guard let transport = try? SocketTransport(socket, loop: loop) else { return report(client) }
         let channel = ControlChannel(transport, staging: surroundings.staging)
         guard mode == .explicit, surroundings.configuration.autodetect else {
-            return open(channel, isImplicit: mode == .implicit, client)
+            return open(channel, isImplicit: mode == .implicit)
         }
         let key = ObjectIdentifier(channel)
         undecided[key] = FirstByte(channel, scheduler: loop) { [unowned self] isImplicit in
             loop.later { [unowned self] in undecided[key] = nil }
-            open(channel, isImplicit: isImplicit, client)
+            open(channel, isImplicit: isImplicit)
         }
     }
 
-    private func open(_ channel: ControlChannel, isImplicit: Bool, _ client: IPAddress) {
-        let session = ClientConnection(channel, isImplicit: isImplicit, surroundings) { [unowned self] session in
-            // It is running at this moment.
-            loop.later { [unowned self] in
-                sessions[ObjectIdentifier(session)] = nil
-                report(client)
-            }
+    /// One for all sessions.
+    private lazy var sessionEnded: (ClientConnection) -> Void = { [unowned self] session in
+        // It is running at this moment.
+        loop.later { [unowned self] in
+            sessions[ObjectIdentifier(session)] = nil
+            report(session.clientAddress.ip.unmapped)
         }
+    }
+
+    private func open(_ channel: ControlChannel, isImplicit: Bool) {
+        let session = ClientConnection(channel, isImplicit: isImplicit, surroundings, onEnd: sessionEnded)
         sessions[ObjectIdentifier(session)] = session
         peak = max(peak, sessions.count)
         session.start()
