@@ -97,7 +97,7 @@ bench: ## the gateway beside its peers; QUICK=1 for two minutes; ONLY=bulk,files
 	@test -x "$${FTPSGATE:-$(RELEASE)}" || $(MAKE) --no-print-directory build
 	@Tests/Bench/bench.py $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
-bench-gate: ## fails when system calls or instructions for a GiB, a file or a command have grown
+bench-gate: ## fails when system calls, instructions or memory for a GiB, a file, a command or an idle session have grown
 	@Tests/dependencies.sh gate
 	@test -x "$${FTPSGATE:-$(RELEASE)}" || $(MAKE) --no-print-directory build
 	@Tests/Bench/gate.py

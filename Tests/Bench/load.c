@@ -6,7 +6,7 @@
 //   files    size=N seconds=S [count=N, at most]: PASV, RETR (or STOR), data handshake, 226; again and again
 //   logins   seconds=S: connect, TLS, login, QUIT; again and again
 //   handshakes   seconds=S: connect, TLS, close; again and again
-//   idle     opens so many sessions and leaves them alone
+//   idle     [files=N size=N] opens so many sessions, transfers so many files in each, and leaves them alone
 //   slow     as many downloads, of which nobody reads more than the first bytes
 //   noop     seconds=S [count=N, at most] interval-us=N: one NOOP after the other
 //
@@ -49,6 +49,7 @@ struct job {
 static const char *mode, *kind = "ftps", *direction = "down", *user = "anonymous", *password = "bench@", *name = "f/";
 static int port, resume = 1, connections = 1, is_tls12, interval_us;
 static long long bytes = 1 << 30, size = 4096, at_most = 1LL << 62;
+static int files_before = 0;
 static double seconds = 5;
 static SSL_CTX *context;
 static double deadline;
@@ -346,7 +347,10 @@ static void hold(struct job *jobs) {
             say(&j->control, "I\n");
         } else {
             login(&j->control);
-            if (strcmp(mode, "slow")) continue;
+            if (strcmp(mode, "slow")) {
+                for (int file = 0; file < files_before; file++) transfer(j, size);
+                continue;
+            }
             path_of(path, sizeof path, 1LL << 30);
             begin(j, "RETR", path);
             if (get(&j->data, path, 64) <= 0) fail("a download did not begin");
@@ -401,6 +405,7 @@ static void read_arguments(int argc, char **argv) {
         else if (!strcmp(key, "connections")) connections = atoi(value);
         else if (!strcmp(key, "resume")) resume = atoi(value);
         else if (!strcmp(key, "bytes")) bytes = atoll(value);
+        else if (!strcmp(key, "files")) files_before = atoi(value);
         else if (!strcmp(key, "size")) size = atoll(value);
         else if (!strcmp(key, "seconds")) seconds = atof(value);
         else if (!strcmp(key, "count")) at_most = atoll(value);
