@@ -237,7 +237,9 @@ final class DataChannel {
 
     /// With `--ktls`, which downloads the kernel has encrypted.
     private func countKernel() {
-        guard direction == .download, surroundings.configuration.usesKernelTLS, let tls = client.stream?.tls else { return }
+        guard relay != nil, direction == .download, surroundings.configuration.usesKernelTLS, let tls = client.stream?.tls else {
+            return
+        }
         surroundings.log.metrics.add(.encryptedDownloads, ["by": tls.sendsInKernel ? "kernel" : "gateway"])
     }
 
@@ -253,6 +255,7 @@ final class DataChannel {
 
     /// As the session says; nothing is reported any more.
     func end(_ ending: DataEnding) {
+        if !hasEnded { countKernel() }
         hasEnded = true
         clock?.cancel()
         switch ending {
