@@ -68,7 +68,7 @@ man: debug ## the manual pages in .build/man
 
 ## Test
 
-.PHONY: test unit interop fuzz transitions check
+.PHONY: test unit interop fuzz test-ktls transitions check
 test: deps ## install what is needed, build, run all tests
 	@$(MAKE) --no-print-directory -k build unit interop
 
@@ -83,6 +83,11 @@ interop: deps ## real clients and servers through a release build; one file: mak
 fuzz: ## parsers and session against random input for SECONDS_EACH=10; one: make fuzz T=Replies
 	@Tests/dependencies.sh build
 	@Tests/Fuzz/run.sh $(T)
+
+test-ktls: ## --ktls on a kernel that has it: Debian's, in qemu, with real clients and servers; five minutes
+	@Tests/dependencies.sh kernel
+	@test -x "$${FTPSGATE:-$(RELEASE)}" || $(MAKE) --no-print-directory build
+	@Tests/Kernel/run.py
 
 transitions: ## rewrite the golden table of the session machine; review it as a diff
 	@FTPSGATE_WRITE_TRANSITIONS=1 $(SWIFT) test --filter '^FTPSessionTests\.' && git diff --stat -- Tests/FTPSessionTests/Transitions.txt

@@ -4,6 +4,7 @@
 #   Tests/dependencies.sh build    headers of libevent and OpenSSL
 #   Tests/dependencies.sh demo     build, and a plain FTP server and curl for `make demo`
 #   Tests/dependencies.sh test     demo, and the FTP servers, FTP clients and linters of the tests
+#   Tests/dependencies.sh kernel   test, and a kernel with what boots it for `make test-ktls`
 #   Tests/dependencies.sh gate     build, and what counts system calls and instructions for `make bench-gate`
 #   Tests/dependencies.sh bench    gate, and the relays and FTP servers that `make bench` compares with
 #   Tests/dependencies.sh image    demo, and what makes and runs a container image where there is no Docker engine
@@ -27,6 +28,7 @@ test_packages=(
     filezilla xdotool xvfb
     libcap2 libhiredis0.14 libidn2-0 libmemcached11 libmemcachedutil2 libnss-wrapper libpcre2-posix3 libsodium23 libwrap0
 )
+kernel_packages=(busybox-static kmod qemu-system-x86)
 gate_packages=(binutils libc6-dev openssl python3 strace valgrind)
 bench_packages=(haproxy hitch libnginx-mod-stream nginx-light stunnel4 libhiredis0.14 libmemcached11 libmemcachedutil2
     libpcre2-posix3 libsodium23 libsqlite3-0 libwrap0)
@@ -106,6 +108,22 @@ python_packages() {
     .build/venv/bin/pip install --quiet --disable-pip-version-check "$@" >>"$log" 2>&1 || fail "pip install failed."
 }
 
+# The newest of Debian's kernels, of which nothing is installed.
+unpack_kernel() {
+    local package folder=.build/kernel/image version
+    update_lists
+    package=$(apt-cache depends linux-image-amd64 | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
+    [ -n "$package" ] || fail "apt knows no linux-image-amd64: test-ktls needs Debian's kernel for amd64."
+    [ ! -e "$folder/boot/vmlinuz-${package#linux-image-}" ] || return 0
+    echo "dependencies: unpacking $package"
+    rm -rf .build/kernel
+    mkdir -p "$folder"
+    (cd .build/kernel && apt-get -q -o Acquire::Retries=3 download "$package" && dpkg -x ./*.deb image && rm -f ./*.deb) \
+        >>"$log" 2>&1 || fail "apt-get download $package failed."
+    version=${package#linux-image-}
+    /sbin/depmod -b "$folder" "$version" >>"$log" 2>&1 || fail "depmod $version failed."
+}
+
 scanner() {
     [ -x .build/scanner/bin/sslyze ] && .build/scanner/bin/pip freeze | grep -qix "$1" && return
     echo "dependencies: $1"
@@ -127,22 +145,24 @@ case $level in
 build) ;;
 demo) packages+=("${demo_packages[@]}") ;;
 test) packages+=("${demo_packages[@]}" "${test_packages[@]}") ;;
+kernel) packages+=("${demo_packages[@]}" "${test_packages[@]}" "${kernel_packages[@]}") ;;
 gate) packages+=("${gate_packages[@]}") ;;
 bench) packages+=("${gate_packages[@]}" "${bench_packages[@]}") ;;
 image) packages+=("${demo_packages[@]}" "${image_packages[@]}") ;;
 deb) packages+=("${demo_packages[@]}" "${deb_packages[@]}") ;;
-*) fail "unknown level '$level': build, demo, test, gate, bench, image or deb." ;;
+*) fail "unknown level '$level': build, demo, test, kernel, gate, bench, image or deb." ;;
 esac
 install_packages "${packages[@]}"
 case $level in
 build | gate | deb) ;;
 bench) unpack_servers "${servers[@]}" proftpd-mod-crypto proftpd-mod-proxy ;;
 demo | image) python_packages "$(grep '^pyftpdlib==' "$requirements")" ;;
-test)
+test | kernel)
     unpack_servers "${servers[@]}"
     python_packages -r "$requirements"
     # Its needs contradict those of the others.
     scanner "sslyze==6.3.1"
+    [ "$level" = test ] || unpack_kernel
     ;;
 esac
 touch "$stamp"
