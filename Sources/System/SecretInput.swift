@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Synchronization
 
@@ -18,10 +19,14 @@ public enum SecretInput {
         var silent = before
         silent.c_lflag &= ~tcflag_t(ECHO)
         caught.store(0, ordering: .relaxed)
+        let bell = ftpsgate_eventfd()
+        guard bell >= 0 else { return nil }
+        defer { close(bell) }
+        Self.bell.store(bell, ordering: .relaxed)
         let actions = endings.map { ($0, catchSignal($0)) }
         tcsetattr(terminal, TCSAFLUSH, &silent)
         write(terminal, Array(prompt.utf8))
-        let answer = line(at: terminal)
+        let answer = line(at: terminal, unless: bell)
         write(terminal, [10])
         tcsetattr(terminal, TCSAFLUSH, &before)
         for (signal, action) in actions {
@@ -36,12 +41,18 @@ public enum SecretInput {
     /// What ends a program that waits at a terminal.
     private static let endings = [SIGINT, SIGTERM, SIGHUP, SIGQUIT]
     private static let caught = Atomic<Int32>(0)
+    /// An eventfd: a signal that comes before read(2) would not break it off.
+    private static let bell = Atomic<Int32>(-1)
 
-    /// Only notes the signal, and has it break off read(2).
+    /// Only notes the signal, and rings the bell.
     /// - Returns: what was done about it before.
     private static func catchSignal(_ signal: Int32) -> sigaction {
         var action = sigaction()
-        action.__sigaction_handler.sa_handler = { SecretInput.caught.store($0, ordering: .relaxed) }
+        action.__sigaction_handler.sa_handler = {
+            SecretInput.caught.store($0, ordering: .relaxed)
+            var one: UInt64 = 1
+            _ = Glibc.write(SecretInput.bell.load(ordering: .relaxed), &one, MemoryLayout<UInt64>.size)
+        }
         var before = sigaction()
         sigaction(signal, &action, &before)
         return before
@@ -80,20 +91,29 @@ public enum SecretInput {
 
     private static func withoutReturn(_ line: [UInt8]) -> [UInt8] { line.last == 13 ? line.dropLast() : line }
 
-    /// - Returns: nil where reading fails, or the line is too long.
-    private static func line(at descriptor: Int32) -> [UInt8]? {
+    /// - Parameter bell: breaks off the waiting once it can be read.
+    /// - Returns: nil where reading fails or is broken off, or the line is too long.
+    private static func line(at descriptor: Int32, unless bell: Int32? = nil) -> [UInt8]? {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(limit)
         var byte: UInt8 = 0
         while bytes.count < limit {
+            if let bell, !waits(for: descriptor, unless: bell) { return nil }
             let count = read(descriptor, &byte, 1)
-            if count < 0, errno == EINTR, caught.load(ordering: .relaxed) == 0 { continue }
+            if count < 0, errno == EINTR { continue }
             guard count >= 0 else { return nil }
             if count == 0 { return bytes.isEmpty ? nil : withoutReturn(bytes) }
             if byte == 10 { return withoutReturn(bytes) }
             bytes.append(byte)
         }
         return nil
+    }
+
+    /// - Returns: false where the bell rings first.
+    private static func waits(for descriptor: Int32, unless bell: Int32) -> Bool {
+        var watched = [descriptor, bell].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+        while poll(&watched, 2, -1) < 0 { guard errno == EINTR else { return false } }
+        return watched[1].revents == 0
     }
 
     private static func write(_ descriptor: Int32, _ bytes: [UInt8]) { _ = Glibc.write(descriptor, bytes, bytes.count) }
