@@ -71,8 +71,8 @@ let package = Package(
         .testTarget(name: "NetIOTests", dependencies: ["NetIO", "CLinux", "Wire"], swiftSettings: house),
         .testTarget(name: "PKITests", dependencies: ["PKI", "TestSupport"], swiftSettings: house),
         .testTarget(name: "TLSTests", dependencies: ["TLS", "PKI", "COpenSSL", "TestSupport", "Wire"], swiftSettings: house),
-        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "System", "Wire"], swiftSettings: house),
-        .testTarget(name: "SystemTests", dependencies: ["System", "Wire"], swiftSettings: house),
+        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "Wire"], swiftSettings: house),
+        .testTarget(name: "SystemTests", dependencies: ["System", "TestSupport", "Wire"], swiftSettings: house),
         .testTarget(name: "AdminTests", dependencies: ["Admin", "NetIO", "Wire"], swiftSettings: house),
         .testTarget(
             name: "GatewayTests",

@@ -10,6 +10,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,4 +169,9 @@ long ftpsgate_send_record(int socket, unsigned char type, const void *bytes, uns
 int ftpsgate_has_room(int socket) {
     struct pollfd one = {.fd = socket, .events = POLLOUT};
     return poll(&one, 1, 0) == 1 && (one.revents & (POLLOUT | POLLERR | POLLHUP));
+}
+
+int ftpsgate_processors(void) {
+    cpu_set_t mask;
+    return sched_getaffinity(0, sizeof mask, &mask) == 0 ? CPU_COUNT(&mask) : 0;
 }

@@ -331,7 +331,7 @@ struct OperationFlags: ParsableArguments, Sendable {
     var admin: String?
     @Option(
         help: ArgumentHelp(
-            "Event loops, each on a thread: a number, or auto (the processors that the cgroup gives). Default: auto.",
+            "Event loops, each on a thread: a number, or auto (the processors that affinity and control groups leave). Default: auto.",
             valueName: "n"))
     var workers: String?
     @Option(

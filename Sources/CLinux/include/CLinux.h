@@ -30,6 +30,8 @@ int ftpsgate_encrypt_in_kernel(int socket, const void *keys, unsigned int size);
 long ftpsgate_send_record(int socket, unsigned char type, const void *bytes, unsigned long count);
 /// Whether poll(2) finds room for sending.
 int ftpsgate_has_room(int socket);
+/// On how many processors the calling thread may run (sched_getaffinity(2)); 0 where there are more than 1,024 to choose from.
+int ftpsgate_processors(void);
 /// Gives free memory back to the kernel (malloc_trim(3)).
 void ftpsgate_trim_memory(void);
 /// Gives the pages that lie wholly within a block of anonymous memory back to the kernel (madvise(2), MADV_DONTNEED).
