@@ -84,14 +84,14 @@ final class DataChannel {
         switch direction {
         case .download:
             relay = Relay(
-                from: backend, to: client, staging: surroundings.staging,
+                from: backend, to: client, staging: surroundings.staging, scheduler: surroundings.scheduler,
                 kernelLimit: client.tls?.kernelLimit(expecting: announcement?.announcedSize),
                 // The end is said before the backend's reply passes: clients take the reply for the last word.
                 onSourceEnd: { end in if end == .fin { client.sendCloseNotify(isLast: true) } },
                 onEnd: { [unowned self] in downloadEnded($0) })
         case .upload:
             relay = Relay(
-                from: client, to: backend, staging: surroundings.staging,
+                from: client, to: backend, staging: surroundings.staging, scheduler: surroundings.scheduler,
                 onSourceEnd: { end in
                     // The client waits for ours before it closes; the backend may take its time with the rest.
                     if end == .closeNotify { client.sendCloseNotify() }

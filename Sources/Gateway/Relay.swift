@@ -6,7 +6,8 @@ import NetIO
 /// Nothing is kept in here: a batch goes from the source through the worker's staging area into the sink, and what the sink's
 /// connection does not take waits in the sink; then the source is not read. So each direction holds one batch at most. A batch
 /// grows where the sink takes several whole ones in a row, so that a reader that is slow from the start meets small ones, and
-/// shrinks where the sink is slow or the worker's buffers are used up.
+/// shrinks where the sink is slow or the worker's buffers are used up. What `Gathering` says keeps batches from being small only
+/// because we are quick.
 final class Relay {
     enum Ending: Equatable {
         /// The source ended, and the sink's connection has taken every byte.
@@ -40,6 +41,10 @@ final class Relay {
     /// Bytes that were taken from the source and that the sink's connection has not taken.
     var unsentCount: Int { sink.unsentCount + (bypass?.heldCount ?? 0) }
 
+    private let scheduler: any Scheduler
+    private var gathering = Gathering()
+    private lazy var gatheringTimer = scheduler.makeTimer { [unowned self] in stopGathering() }
+
     private static let bytesBeforeBypass = 1024 * 1024
 
     /// Bytes that one turn may move before others have theirs.
@@ -52,13 +57,14 @@ final class Relay {
     ///   - onSourceEnd: is called as soon as nothing more comes, while bytes may still be on their way to the sink: what is to
     ///     travel with the last of them is written now.
     init(
-        from source: Stream, to sink: Stream, staging: Staging, kernelLimit: Int? = nil,
+        from source: Stream, to sink: Stream, staging: Staging, scheduler: any Scheduler, kernelLimit: Int? = nil,
         onSourceEnd: @escaping (Stream.End) -> Void = { _ in },
         onEnd: @escaping (Ending) -> Void
     ) {
         self.source = source
         self.sink = sink
         self.staging = staging
+        self.scheduler = scheduler
         self.kernelLimit = kernelLimit
         self.onSourceEnd = onSourceEnd
         self.onEnd = onEnd
@@ -88,12 +94,14 @@ final class Relay {
             switch source.read(into: staging.plaintext, limit: limit) {
             case .bytes where refusesMore: return finish(.sinkFailed)
             case .bytes(let count):
-                bytesMoved += count
+                moved(count)
+                if count < limit { awaitMore(than: count) }
                 guard !isBeyondKeys else { return finish(.keysUsedUp) }
                 budget -= count
                 pass(UnsafeRawBufferPointer(rebasing: staging.plaintext[..<count]), isShort: count < limit)
                 if count >= batch, !sink.hasUnsent { grow() }
             case .wouldBlock:
+                gather()
                 sink.flush()
                 if sink.sendFailure != nil { finish(.sinkFailed) }
                 return
@@ -145,11 +153,11 @@ final class Relay {
             return nil
         case .bytes where refusesMore: finish(.sinkFailed)
         case .bytes(let count):
-            bytesMoved += count
+            moved(count)
             budget -= count
             guard isBeyondKeys else { return true }
             finish(.keysUsedUp)
-        case .wouldBlock: break
+        case .wouldBlock: gather()
         case .end(let end):
             sourceEnd = end
             onSourceEnd(end)
@@ -161,6 +169,30 @@ final class Relay {
     private func closeBypass() {
         if let pipe = bypass { staging.pipes.giveBack(pipe) }
         bypass = nil
+    }
+
+    private func moved(_ count: Int) {
+        bytesMoved += count
+        if gathering.moved(count, scheduler.now) { source.transport.gather(gathering.threshold) }
+    }
+
+    /// A read that brought less than is gathered: the next one would bring little. A clear source is read on, since its end comes
+    /// without a record.
+    private func awaitMore(than count: Int) {
+        if count < gathering.threshold, source.tls != nil { source.transport.awaitMore() }
+    }
+
+    private func gather() {
+        gathering.wait(scheduler.now)
+        if gathering.isWaiting { gatheringTimer.start(after: Gathering.limit) }
+    }
+
+    private func stopGathering() {
+        guard !isOver, gathering.isWaiting else { return }
+        gathering.giveUp()
+        source.transport.gather(gathering.threshold)
+        source.transport.askAgain()
+        source.transport.onReady?()
     }
 
     /// Behind a short read often comes nothing but the end: its close_notify, or its FIN, is to travel with these bytes. A clear

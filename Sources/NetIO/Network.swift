@@ -42,6 +42,13 @@ public protocol Transport: AnyObject {
     func send(_ bytes: UnsafeRawBufferPointer, recordType: UInt8) -> IOResult
     /// Whether the connection would take more at this moment; where not, `onReady` comes when it does.
     func hasRoom() -> Bool
+    /// From here on `onReady` says that there is something to read only once so many bytes have come, or the peer has ended, or
+    /// the kernel takes no more; 1, as at first, is each byte. What has come can be received all the same.
+    func gather(_ count: Int)
+    /// The next `receive` would block until `onReady`: the last one is known to have brought all that had come, and no end.
+    func awaitMore()
+    /// The next `receive` asks the kernel, though nothing was said since the last one blocked.
+    func askAgain()
     /// Sends FIN; reading goes on.
     func finishWriting()
     /// Has `onReady` called in a later turn of the loop, after others had theirs.
@@ -62,6 +69,9 @@ extension Transport {
         preconditionFailure("nothing encrypts here")
     }
     public func hasRoom() -> Bool { true }
+    public func gather(_ count: Int) {}
+    public func awaitMore() {}
+    public func askAgain() {}
 }
 
 /// One timer; restarting replaces the earlier deadline.

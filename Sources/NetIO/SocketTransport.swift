@@ -195,6 +195,20 @@ public final class SocketTransport: Transport {
         return false
     }
 
+    /// What has come by the time that the option is set shows as an edge as well.
+    public func gather(_ count: Int) {
+        guard descriptor >= 0 else { return }
+        var count = Int32(clamping: count)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVLOWAT, &count, socklen_t(MemoryLayout<Int32>.size))
+    }
+
+    public func awaitMore() {
+        guard descriptor >= 0 else { return }
+        _ = waitToRead()
+    }
+
+    public func askAgain() { isReadable = true }
+
     public func finishWriting() {
         guard descriptor >= 0, !hasFinished else { return }
         hasFinished = true

@@ -63,7 +63,7 @@ private final class Transfer {
         (from, to) = isUpload ? (client, backend) : (backend, client)
         let (source, sink) = isUpload ? (front, behind) : (behind, front)
         relay = Relay(
-            from: source, to: sink, staging: scene.staging,
+            from: source, to: sink, staging: scene.staging, scheduler: scene.world,
             onSourceEnd: { if $0 == .fin || $0 == .closeNotify { sink.sendCloseNotify(isLast: true) } },
             onEnd: { [unowned self] in ending = $0 })
         for transport in [source.transport, sink.transport] { transport.onReady = { [unowned self] in relay?.pump() } }

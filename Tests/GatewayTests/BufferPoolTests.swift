@@ -52,7 +52,7 @@ struct BufferPoolTests {
         let (sink, client) = try #require(scene.securedStream(.tls13))
         let (transport, backend) = scene.connection()
         let source = Stream(transport, staging: scene.staging)
-        let relay = Relay(from: source, to: sink, staging: scene.staging) { _ in }
+        let relay = Relay(from: source, to: sink, staging: scene.staging, scheduler: scene.world) { _ in }
         for transport in [source.transport, sink.transport] { transport.onReady = { relay.pump() } }
         relay.pump()
         let payload = scene.random.bytes(6_000_000)

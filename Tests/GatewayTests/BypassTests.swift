@@ -72,7 +72,7 @@ import Wire
         let (source, sink) = (Stream(sourceEnd, staging: staging), Stream(sinkEnd, staging: staging))
         var ending: Relay.Ending?
         var wentThroughThePipe = false
-        let relay = Relay(from: source, to: sink, staging: staging) {
+        let relay = Relay(from: source, to: sink, staging: staging, scheduler: stage.loop) {
             ending = $0
             sink.transport.finishWriting()
         }
@@ -111,7 +111,10 @@ import Wire
         let (sinkEnd, client) = try stage.pair()
         let staging = Staging()
         var ending: Relay.Ending?
-        let relay = Relay(from: Stream(sourceEnd, staging: staging), to: Stream(sinkEnd, staging: staging), staging: staging) {
+        let relay = Relay(
+            from: Stream(sourceEnd, staging: staging), to: Stream(sinkEnd, staging: staging), staging: staging,
+            scheduler: stage.loop
+        ) {
             ending = $0
             stage.loop.stop()
         }
@@ -134,7 +137,10 @@ import Wire
         let (sourceEnd, backend) = try stage.pair()
         let (sinkEnd, client) = try stage.pair()
         let staging = Staging()
-        let relay = Relay(from: Stream(sourceEnd, staging: staging), to: Stream(sinkEnd, staging: staging), staging: staging) {
+        let relay = Relay(
+            from: Stream(sourceEnd, staging: staging), to: Stream(sinkEnd, staging: staging), staging: staging,
+            scheduler: stage.loop
+        ) {
             _ in
         }
         for transport in [sourceEnd, sinkEnd] { transport.onReady = { relay.pump() } }

@@ -36,7 +36,8 @@ struct RelayTests {
             client = peer
             self.backend = backend
             let sink = Stream(transport, staging: scene.staging)
-            relay = Relay(from: stream, to: sink, staging: scene.staging) { [unowned self] in ending = $0 }
+            relay = Relay(from: stream, to: sink, staging: scene.staging, scheduler: scene.world) { [unowned self] in ending = $0
+            }
             for transport in [stream.transport, sink.transport] { transport.onReady = { [unowned self] in relay?.pump() } }
             relay?.pump()
         }
@@ -91,7 +92,7 @@ struct RelayTests {
             let (transport, backend) = scene.connection()
             let source = Stream(transport, staging: scene.staging)
             var ending: Relay.Ending?
-            let relay = Relay(from: source, to: sink, staging: scene.staging) { ending = $0 }
+            let relay = Relay(from: source, to: sink, staging: scene.staging, scheduler: scene.world) { ending = $0 }
             for transport in [source.transport, sink.transport] { transport.onReady = { relay.pump() } }
             relay.pump()
             let payload = scene.random.bytes(scene.random.number(below: 400_000))
@@ -115,7 +116,7 @@ struct RelayTests {
             let (transport, backend) = scene.connection()
             let source = Stream(transport, staging: scene.staging)
             var ending: Relay.Ending?
-            let relay = Relay(from: source, to: sink, staging: scene.staging) { ending = $0 }
+            let relay = Relay(from: source, to: sink, staging: scene.staging, scheduler: scene.world) { ending = $0 }
             for transport in [source.transport, sink.transport] { transport.onReady = { relay.pump() } }
             relay.pump()
             client.isReading = false
@@ -133,7 +134,7 @@ struct RelayTests {
         client.isReading = false
         let (transport, backend) = scene.connection()
         let source = Stream(transport, staging: scene.staging)
-        let relay = Relay(from: source, to: sink, staging: scene.staging) { _ in }
+        let relay = Relay(from: source, to: sink, staging: scene.staging, scheduler: scene.world) { _ in }
         for transport in [source.transport, sink.transport] { transport.onReady = { relay.pump() } }
         relay.pump()
         let payload = scene.random.bytes(5_000_000)
@@ -146,6 +147,44 @@ struct RelayTests {
         #expect(scene.world.run(until: { client.received.count == payload.count }, within: .seconds(600)))
         #expect(client.received == payload)
         #expect(held < 1_000_000)
+    }
+
+    /// By then bytes are gathered; what comes when the rest is late is not kept waiting for it.
+    @Test(arguments: [TLSVersion?.none, .tls13])
+    func fewBytesBehindManyAreNotHeldBack(_ version: TLSVersion?) throws {
+        for seed in 1...8 as ClosedRange<UInt64> {
+            let scene = Scene(seed: seed, weather: weather(seed))
+            let (random, world) = (scene.random, scene.world)
+            let (source, sender): (Stream, TestPeer)
+            if let version {
+                (source, sender) = try #require(scene.securedStream(version))
+            } else {
+                let (transport, peer) = scene.connection()
+                (source, sender) = (Stream(transport, staging: scene.staging), peer)
+            }
+            let (transport, receiver) = scene.connection()
+            let sink = Stream(transport, staging: scene.staging)
+            var ending: Relay.Ending?
+            let relay = Relay(from: source, to: sink, staging: scene.staging, scheduler: world) { ending = $0 }
+            for transport in [source.transport, sink.transport] { transport.onReady = { relay.pump() } }
+            relay.pump()
+            var sent: [UInt8] = []
+            func send(_ count: Int, thenWait patience: Duration) {
+                let bytes = random.bytes(count)
+                sent += bytes
+                sender.sendRaw(version == nil ? bytes : sender.records(of: bytes, recordSize: 16_384, closeNotify: false))
+                #expect(
+                    world.run(until: { receiver.received.count == sent.count }, within: patience),
+                    "\(sent.count - receiver.received.count) bytes are late with seed \(seed)")
+            }
+            send(3_000_000, thenWait: .seconds(600))
+            for _ in 1...20 { send(1 + random.number(below: 5000), thenWait: .milliseconds(200)) }
+            send(2_000_000, thenWait: .seconds(600))
+            #expect(receiver.received == sent && ending == nil)
+            sender.finish()
+            #expect(world.run(until: { ending != nil }, within: .seconds(60)))
+            #expect(ending == .sourceEnded(version == nil ? .fin : .truncated(atRecordBoundary: true)))
+        }
     }
 
     /// A record arrives in two segments, far apart in time.

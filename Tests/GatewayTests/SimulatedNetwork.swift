@@ -157,10 +157,15 @@ final class SimulatedTransport: Transport {
     /// Who has not tried yet is not called.
     private var isWatched = false
     private var isAwake = false
+    private var awaitsMore = false
 
     fileprivate init(_ end: SimulatedEnd) {
         self.end = end
-        end.onReady = { [weak self] in if let self, isWatched { onReady?() } }
+        end.onReady = { [weak self] in
+            guard let self, isWatched else { return }
+            awaitsMore = false
+            onReady?()
+        }
     }
 
     private func watching(_ result: IOResult) -> IOResult {
@@ -170,13 +175,18 @@ final class SimulatedTransport: Transport {
 
     var localAddress: SocketAddress { end.localAddress }
     var peerAddress: SocketAddress { end.peerAddress }
-    func receive(into buffer: UnsafeMutableRawBufferPointer) -> IOResult { watching(end.receive(into: buffer)) }
+    func receive(into buffer: UnsafeMutableRawBufferPointer) -> IOResult {
+        watching(awaitsMore ? .wouldBlock : end.receive(into: buffer))
+    }
     func peek(into buffer: UnsafeMutableRawBufferPointer) -> IOResult {
         isWatched = true
         return end.peek(into: buffer)
     }
     func send(_ bytes: UnsafeRawBufferPointer) -> IOResult { watching(end.send(bytes)) }
     func finishWriting() { end.finishWriting() }
+    func gather(_ count: Int) { end.gather(count) }
+    func awaitMore() { awaitsMore = true }
+    func askAgain() { awaitsMore = false }
 
     func wake() {
         guard !isAwake else { return }
@@ -212,6 +222,8 @@ final class SimulatedEnd {
     private var received: [UInt8] = []
     private var receivedStart = 0
     private var hasReceivedFIN = false
+    /// So much has to have come before it is told.
+    private var threshold = 1
     private var failure: Int32?
     /// Written, and not yet with the peer.
     private var outgoing: [UInt8] = []
@@ -295,6 +307,14 @@ final class SimulatedEnd {
         return .bytes(count)
     }
 
+    func gather(_ count: Int) {
+        threshold = count
+        if unreadCount > 0, hasGathered { notify(after: .zero) }
+    }
+
+    /// It is told as well when there is no room for more.
+    private var hasGathered: Bool { unreadCount >= min(threshold, weather.capacity) }
+
     private func move(_ most: Int) -> Int {
         let most = min(most, weather.largestMove)
         return weather.isRagged ? 1 + world.random.number(below: most) : most
@@ -370,7 +390,7 @@ final class SimulatedEnd {
         if outgoing.isEmpty, hasFinished, !other.hasReceivedFIN {
             other.hasReceivedFIN = true
             other.notify(after: .zero)
-        } else if count > 0 {
+        } else if count > 0, other.hasGathered {
             other.notify(after: .zero)
         }
         if isSendBlocked, outgoing.count < weather.capacity {

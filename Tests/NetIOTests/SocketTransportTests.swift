@@ -54,6 +54,56 @@ struct SocketTransportTests {
         #expect(transport.receiveAll().1 == .endOfStream)
     }
 
+    @Test func whoGathersIsToldOfSoMuchAndOfTheEnd() throws {
+        let loop = try EventLoop()
+        let (transport, peer) = try transportPair(loop)
+        var calls = 0
+        transport.onReady = { calls += 1 }
+        #expect(transport.receiveAll().1 == .wouldBlock)
+        transport.gather(1000)
+        peer.send([UInt8](repeating: 1, count: 999))
+        #expect(!loop.run(until: { calls > 0 }, within: .milliseconds(20)))
+        // It is there for who asks again.
+        #expect(transport.receiveAll().0.isEmpty)
+        transport.askAgain()
+        #expect(transport.receiveBytes(upTo: 10).0.count == 10)
+        peer.send([UInt8](repeating: 1, count: 11))
+        #expect(loop.run(until: { calls == 1 }))
+        #expect(transport.receiveAll().0.count == 990 + 10)
+        peer.send([2])
+        peer.finish()
+        #expect(loop.run(until: { calls > 1 }))
+        let (bytes, result) = transport.receiveAll()
+        #expect(bytes == [2] && result == .endOfStream)
+    }
+
+    @Test func whatHasComeIsToldOnceLessIsGathered() throws {
+        let loop = try EventLoop()
+        let (transport, peer) = try transportPair(loop)
+        var calls = 0
+        transport.onReady = { calls += 1 }
+        transport.gather(1000)
+        #expect(transport.receiveAll().1 == .wouldBlock)
+        peer.send([1])
+        #expect(!loop.run(until: { calls > 0 }, within: .milliseconds(20)))
+        transport.gather(1)
+        #expect(loop.run(until: { calls > 0 }))
+        #expect(transport.receiveAll().0 == [1])
+    }
+
+    /// Without another system call.
+    @Test func whoKnowsThatAllIsReadIsToldOfMore() throws {
+        let loop = try EventLoop()
+        let (transport, peer) = try transportPair(loop)
+        var calls = 0
+        transport.onReady = { calls += 1 }
+        transport.awaitMore()
+        #expect(transport.receiveAll().1 == .wouldBlock)
+        peer.send([1])
+        #expect(loop.run(until: { calls > 0 }))
+        #expect(transport.receiveAll().0 == [1])
+    }
+
     @Test func whoPeeksIsToldOfMore() throws {
         let loop = try EventLoop()
         let (transport, peer) = try transportPair(loop)
