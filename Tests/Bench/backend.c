@@ -1,7 +1,8 @@
 // A plain FTP server that costs next to nothing: it makes up what is downloaded and throws away what is uploaded, so that a
 // benchmark measures what stands before it. A thread for each connection; loopback only; no file is touched.
 //
-//   backend          prints "ready ftp=PORT raw=PORT", serves until standard input ends
+//   backend [RATE]   prints "ready ftp=PORT raw=PORT", serves until standard input ends; sends no more than RATE bytes a second on
+//                    each connection
 //
 // ftp: any login; RETR and STOR of any name, whose last number is a download's size in bytes ("f/4096"); LIST is 1 KiB.
 // raw: a relay's other side. First comes a line "D BYTES" (they are sent, then FIN), "U" (all is swallowed until FIN, then FIN)
@@ -22,6 +23,7 @@
 enum { CHUNK = 256 * 1024, LINE = 4096 };
 
 static char pattern[CHUNK];
+static int rate;
 
 static void die(const char *what) {
     perror(what);
@@ -41,6 +43,7 @@ static int listening(unsigned short *port) {
 static int accepted(int listener) {
     int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC), one = 1;
     if (fd >= 0) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (fd >= 0 && rate) setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof rate);
     return fd;
 }
 
@@ -212,8 +215,9 @@ static void *serve(void *argument) {
     return NULL;
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     unsigned short ftp, raw;
+    if (argc > 1) rate = atoi(argv[1]);
     struct service services[] = {{listening(&ftp), ftp_connection}, {listening(&raw), raw_connection}};
     pthread_t thread;
     char byte;

@@ -15,11 +15,10 @@ import peers
 import scenarios
 from processes import Backend, Missing, compile_programs, find, raise_limits, scratch
 
-# No more than these: a third to a half over what is measured. How many records an upload's call takes depends on how quick the
-# client is: 5,300 to 9,600 calls a GiB were seen, so that its limit is twice that. Without batches they are 130,000.
+# No more than these: a third to a half over what is measured. Calls for a GiB vary with the client's pace: twice the measured.
 LIMITS = {
     "system calls/GiB, download": 8_000,
-    "system calls/GiB, upload": 20_000,
+    "system calls/GiB, upload": 8_000,
     "system calls/file": 60,
     "instructions/NOOP": 100_000,
     "instructions/file": 3_600_000,

@@ -7,6 +7,7 @@
 //   logins   seconds=S: connect, TLS, login, QUIT; again and again
 //   handshakes   seconds=S: connect, TLS, close; again and again
 //   idle     [files=N size=N] opens so many sessions, transfers so many files in each, and leaves them alone
+//   bulk ... rate=N uploads no more than so many bytes a second on each connection
 //   slow     as many downloads, of which nobody reads more than the first bytes
 //   noop     seconds=S [count=N, at most] interval-us=N: one NOOP after the other
 //
@@ -47,7 +48,7 @@ struct job {
 
 // What was asked for.
 static const char *mode, *kind = "ftps", *direction = "down", *user = "anonymous", *password = "bench@", *name = "f/";
-static int port, resume = 1, connections = 1, is_tls12, interval_us;
+static int port, resume = 1, connections = 1, is_tls12, interval_us, rate;
 static long long bytes = 1 << 30, size = 4096, at_most = 1LL << 62;
 static int files_before = 0;
 static double seconds = 5;
@@ -85,6 +86,7 @@ static int dial(int to) {
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
     }
     if (connect(fd, (struct sockaddr *)&address, sizeof address)) fail("connect to port %d: %s", to, strerror(errno));
+    if (rate) setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof rate);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     return fd;
@@ -409,6 +411,7 @@ static void read_arguments(int argc, char **argv) {
         else if (!strcmp(key, "size")) size = atoll(value);
         else if (!strcmp(key, "seconds")) seconds = atof(value);
         else if (!strcmp(key, "count")) at_most = atoll(value);
+        else if (!strcmp(key, "rate")) rate = atoi(value);
         else if (!strcmp(key, "interval-us")) interval_us = atoi(value);
         else if (!strcmp(key, "user")) user = value;
         else if (!strcmp(key, "password")) password = value;

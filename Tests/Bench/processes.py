@@ -170,10 +170,11 @@ def _stat(pid):
 
 
 class Backend(Process):
-    """The plain FTP server behind gateways and relays."""
+    """The plain FTP server behind gateways and relays. rate: bytes a second that it sends on a connection; 0 is no limit."""
 
-    def __init__(self, program, folder):
-        super().__init__([program], folder / "backend.log", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    def __init__(self, program, folder, rate=0):
+        self.program = program
+        super().__init__([program, rate], folder / "backend.log", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         words = dict(word.split("=") for word in self.popen.stdout.readline().decode().split()[1:])
         self.ftp, self.raw = int(words["ftp"]), int(words["raw"])
 

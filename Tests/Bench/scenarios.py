@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 
 import peers
-from processes import Load, Missing, find, tls_alone
+from processes import Backend, Load, Missing, find, tls_alone
 
 GIB = 1 << 30
 # What no peer can be better than: OpenSSL's own part.
@@ -109,6 +109,27 @@ def bulk(bench):
                 bench.interleave(started, once)
 
 
+def network(bench):
+    """CPU seconds for a GiB that comes at a gigabit a second, over one connection: what a network brings, in small pieces."""
+    rate, fast = 125_000_000, bench.backend
+    total = int(bench.scale * GIB / 4)
+    bench.backend = Backend(fast.program, bench.fresh_folder(), rate)
+    try:
+        with bench.running([peers.Gateway, *peers.RAW]) as started:
+            for direction in ("down", "up"):
+
+                def once(peer, direction=direction):
+                    result, cpu = bench.measure(
+                        *(peer, "bulk"), direction=direction, bytes=total, rate=rate, cipher=CIPHERS["AES-128-GCM"]
+                    )
+                    bench.record(f"cpu s/GiB at 1 Gbit/s, {direction}", peer.name, cpu * GIB / result["bytes"])
+
+                bench.interleave(started, once)
+    finally:
+        bench.backend.stop()
+        bench.backend = fast
+
+
 def small_files(bench):
     """Files of 4 KiB for each second of the peer's CPU: over one session, and over eight at a time."""
     with bench.running([peers.Gateway, *peers.FTPS]) as started:
@@ -126,6 +147,7 @@ def small_files(bench):
                         microseconds = tls_alone(bench.certificate, version, resume)
                         bench.record(f"4 KiB files/cpu s, {what}", FLOOR, 1e6 / microseconds)
                     if resume and sessions == 1:
+                        bench.record(f"4 KiB file ms p99, {what}", peer.name, result["p99_us"] / 1000)
                         bench.record(f"resumed share, TLS {version}", peer.name, result["resumed"] / result["count"])
 
                 bench.interleave(started, once)
@@ -284,6 +306,7 @@ def _traced(bench, strace, peer, load):
 
 ALL = {
     "bulk": bulk,
+    "network": network,
     "files": small_files,
     "logins": logins,
     "commands": commands,
