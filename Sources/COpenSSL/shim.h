@@ -5,6 +5,7 @@
 
 #include <openssl/bio.h>
 #include <openssl/core_names.h>
+#include <openssl/decoder.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
@@ -25,6 +26,7 @@ static inline int shim_SSL_CTX_set1_groups_list(SSL_CTX *c, const char *list) { 
 static inline int shim_SSL_CTX_set1_sigalgs_list(SSL_CTX *c, const char *list) { return SSL_CTX_set1_sigalgs_list(c, list); }
 static inline void shim_SSL_CTX_set_dh_auto(SSL_CTX *c) { SSL_CTX_set_dh_auto(c, 1); }
 static inline int shim_SSL_CTX_add1_chain_cert(SSL_CTX *c, X509 *x) { return SSL_CTX_add1_chain_cert(c, x); }
+static inline int shim_SSL_CTX_clear_chain_certs(SSL_CTX *c) { return (int)SSL_CTX_clear_chain_certs(c); }
 static inline void shim_SSL_CTX_set1_verify_cert_store(SSL_CTX *c, X509_STORE *s) { SSL_CTX_set1_verify_cert_store(c, s); }
 static inline int shim_SSL_get_tmp_key(SSL *s, EVP_PKEY **key) { return (int)SSL_get_tmp_key(s, key); }
 static inline int shim_SSL_get_peer_tmp_key(SSL *s, EVP_PKEY **key) { return (int)SSL_get_peer_tmp_key(s, key); }

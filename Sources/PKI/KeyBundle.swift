@@ -16,7 +16,7 @@ public struct KeyBundle {
     /// - Throws: also where they do not belong together.
     public init(certificateFile: String, keyFile: String, passphrase: PassphraseSource?) throws(PKIError) {
         chain = try Certificate.readAll(file: certificateFile)
-        key = try PrivateKey(file: keyFile, passphrase: passphrase)
+        key = try PrivateKey(file: keyFile, passphrase: passphrase, likely: chain[0].keyAlgorithm)
         if chain[0].matches(key) { return }
         throw chain.contains { $0.matches(key) }
             ? .notTheFirst(certificateFile: certificateFile, keyFile: keyFile)

@@ -24,6 +24,19 @@ import Testing
         #expect(certificate.matches(again))
     }
 
+    /// What it likely is makes reading faster, and no more than that.
+    @Test(arguments: [PrivateKey.Kind.p256, .p384, .rsa(bits: 2048), .ed25519], ["EC", "RSA", "ED25519", "nonsense"])
+    func aKeyIsReadWhateverItWasTakenFor(kind: PrivateKey.Kind, algorithm: String) throws {
+        let key = try PrivateKey.make(kind)
+        let (path, cut) = (folder.file("a.key"), folder.file("cut.key"))
+        try key.write(to: path)
+        let certificate = try Certificate.selfSigned(
+            key: key, profile: CertificateProfile(commonName: "a", dnsNames: [], ipAddresses: []), days: 1)
+        #expect(certificate.matches(try PrivateKey(file: path, likely: algorithm)))
+        #expect(Shell.run("head -c 60 \(path) > \(cut)").status == 0)
+        #expect(throws: PKIError.noKey(file: cut)) { try PrivateKey(file: cut, likely: algorithm) }
+    }
+
     @Test func aWrittenKeyReplacesAnOlderOneAndLeavesNothingBeside() throws {
         let path = folder.write("old", to: "a.key", mode: 0o644)
         try PrivateKey.make(.p256).write(to: path)
