@@ -80,6 +80,12 @@ final class ServerContext: @unchecked Sendable {
         }
     }
 
+    /// Whether OpenSSL takes the identity, by itself; what is made of it later will then do.
+    func check(_ identity: TLSIdentity) throws(TLSConfigurationError) {
+        defer { shim_SSL_CTX_clear_chain_certs(pointer) }
+        try use(identity)
+    }
+
     private func use(_ identity: TLSIdentity) throws(TLSConfigurationError) {
         do throws(PKIError) {
             ERR_clear_error()

@@ -119,6 +119,15 @@ import Testing
         }
     }
 
+    /// At the start, and not when the first client asks for its name.
+    @Test(arguments: [0, 1, 2]) func aKeyThatIsTooSmallIsRefusedWhereverItStands(place: Int) throws {
+        let identities = Identities()
+        var all = try [identities.make("one.example.com"), identities.make("two.example.com")]
+        _ = try TLSContext(policy: TLSPolicy(), identities: all)
+        all.insert(try identities.make("weak.example.com", .rsa(bits: 1024)), at: place)
+        #expect(throws: TLSConfigurationError.self) { try TLSContext(policy: TLSPolicy(), identities: all) }
+    }
+
     @Test(arguments: TLSVersion.allCases)
     func rsaAndECDSAServeOneNameSideBySide(version: TLSVersion) throws {
         let identities = Identities()
