@@ -95,7 +95,7 @@ final class Relay {
             case .bytes where refusesMore: return finish(.sinkFailed)
             case .bytes(let count):
                 moved(count)
-                if count < limit { awaitMore(than: count) }
+                if count < gathering.threshold { awaitMore() }
                 guard !isBeyondKeys else { return finish(.keysUsedUp) }
                 budget -= count
                 pass(UnsafeRawBufferPointer(rebasing: staging.plaintext[..<count]), isShort: count < limit)
@@ -176,10 +176,9 @@ final class Relay {
         if gathering.moved(count, scheduler.now) { source.transport.gather(gathering.threshold) }
     }
 
-    /// A read that brought less than is gathered: the next one would bring little. A clear source is read on, since its end comes
-    /// without a record.
-    private func awaitMore(than count: Int) {
-        if count < gathering.threshold, source.tls != nil { source.transport.awaitMore() }
+    /// The next read would bring little. A clear source is read on, since its end comes without a record.
+    private func awaitMore() {
+        if source.tls != nil { source.transport.awaitMore() }
     }
 
     private func gather() {

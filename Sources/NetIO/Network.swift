@@ -45,7 +45,8 @@ public protocol Transport: AnyObject {
     /// From here on `onReady` says that there is something to read only once so many bytes have come, or the peer has ended, or
     /// the kernel takes no more; 1, as at first, is each byte. What has come can be received all the same.
     func gather(_ count: Int)
-    /// The next `receive` would block until `onReady`: the last one is known to have brought all that had come, and no end.
+    /// Where the last `receive` brought less than it had room for, the next one blocks until `onReady`; nobody knows of an end
+    /// that was there by then.
     func awaitMore()
     /// The next `receive` asks the kernel, though nothing was said since the last one blocked.
     func askAgain()

@@ -24,6 +24,8 @@ public final class SocketTransport: Transport {
     private var isConfigured: Bool
     private var isReadable = true
     private var isWritable = true
+    /// The last receive brought all that had come.
+    private var isDrained = false
     private var hasFinished = false
     private var isAwake = false
 
@@ -74,7 +76,10 @@ public final class SocketTransport: Transport {
         guard isReadable else { return .wouldBlock }
         while true {
             let count = recv(descriptor, buffer.baseAddress, buffer.count, flags)
-            if count > 0 { return .bytes(count) }
+            if count > 0 {
+                isDrained = count < buffer.count
+                return .bytes(count)
+            }
             if count == 0 { return .endOfStream }
             switch errno {
             case EINTR: continue
@@ -203,7 +208,7 @@ public final class SocketTransport: Transport {
     }
 
     public func awaitMore() {
-        guard descriptor >= 0 else { return }
+        guard descriptor >= 0, isDrained else { return }
         _ = waitToRead()
     }
 

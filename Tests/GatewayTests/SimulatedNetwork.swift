@@ -158,6 +158,7 @@ final class SimulatedTransport: Transport {
     private var isWatched = false
     private var isAwake = false
     private var awaitsMore = false
+    private var isDrained = false
 
     fileprivate init(_ end: SimulatedEnd) {
         self.end = end
@@ -176,7 +177,10 @@ final class SimulatedTransport: Transport {
     var localAddress: SocketAddress { end.localAddress }
     var peerAddress: SocketAddress { end.peerAddress }
     func receive(into buffer: UnsafeMutableRawBufferPointer) -> IOResult {
-        watching(awaitsMore ? .wouldBlock : end.receive(into: buffer))
+        guard !awaitsMore else { return watching(.wouldBlock) }
+        let result = end.receive(into: buffer)
+        if case .bytes(let count) = result { isDrained = count < buffer.count }
+        return watching(result)
     }
     func peek(into buffer: UnsafeMutableRawBufferPointer) -> IOResult {
         isWatched = true
@@ -185,7 +189,7 @@ final class SimulatedTransport: Transport {
     func send(_ bytes: UnsafeRawBufferPointer) -> IOResult { watching(end.send(bytes)) }
     func finishWriting() { end.finishWriting() }
     func gather(_ count: Int) { end.gather(count) }
-    func awaitMore() { awaitsMore = true }
+    func awaitMore() { awaitsMore = isDrained }
     func askAgain() { awaitsMore = false }
 
     func wake() {

@@ -91,17 +91,23 @@ struct SocketTransportTests {
         #expect(transport.receiveAll().0 == [1])
     }
 
-    /// Without another system call.
-    @Test func whoKnowsThatAllIsReadIsToldOfMore() throws {
+    /// Only where there was room for more is nothing left: no edge would tell of what is.
+    @Test func whoAwaitsMoreIsToldOfIt() throws {
         let loop = try EventLoop()
         let (transport, peer) = try transportPair(loop)
         var calls = 0
         transport.onReady = { calls += 1 }
-        transport.awaitMore()
         #expect(transport.receiveAll().1 == .wouldBlock)
-        peer.send([1])
-        #expect(loop.run(until: { calls > 0 }))
-        #expect(transport.receiveAll().0 == [1])
+        peer.send([UInt8](repeating: 1, count: 30))
+        #expect(loop.run(until: { calls == 1 }))
+        for (limit, count) in [(10, 10), (10, 10), (100, 10)] {
+            #expect(transport.receiveBytes(upTo: limit).0.count == count)
+            transport.awaitMore()
+        }
+        #expect(transport.receiveAll().1 == .wouldBlock)
+        peer.send([2])
+        #expect(loop.run(until: { calls == 2 }))
+        #expect(transport.receiveAll().0 == [2])
     }
 
     @Test func whoPeeksIsToldOfMore() throws {
