@@ -391,7 +391,6 @@ final class ClientConnection {
     }
 
     private func ring() {
-        clocks.rang()
         // Whoever is called may start and cancel clocks.
         while let timer = clocks.takeDue(surroundings.scheduler) { post(.timerFired(timer)) }
     }
