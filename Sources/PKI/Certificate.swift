@@ -107,11 +107,8 @@ public struct Certificate: Sendable, Hashable {
         try File.write(Array(chain.map(\.pem).joined().utf8), to: path, mode: 0o644)
     }
 
-    /// Of its key, as OpenSSL names it: "EC", "RSA".
-    var keyAlgorithm: String? {
-        guard let handle = try? handle(), let key = X509_get0_pubkey(handle.pointer) else { return nil }
-        return EVP_PKEY_get0_type_name(key).map { String(cString: $0) }
-    }
+    /// "RSA", "EC", "ED25519".
+    var keyAlgorithm: String { PKI.keyAlgorithm(of: (try? handle()).flatMap { X509_get0_pubkey($0.pointer) }) }
 
     public func matches(_ key: PrivateKey) -> Bool {
         guard let handle = try? handle() else { return false }

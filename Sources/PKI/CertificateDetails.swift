@@ -83,7 +83,7 @@ extension Certificate {
             details.purposes = purposes
         }
         if let key = X509_get0_pubkey(x509) {
-            details.keyAlgorithm = EVP_PKEY_get0_type_name(key).map { String(cString: $0) } ?? "unknown"
+            details.keyAlgorithm = PKI.keyAlgorithm(of: key)
             details.keyBits = Int(EVP_PKEY_get_bits(key))
             details.key = keyText(key)
         }
@@ -156,9 +156,14 @@ private func keyFingerprint(of x509: OpaquePointer) -> String {
     return digest.map(hexadecimal).joined(separator: ":")
 }
 
+/// As OpenSSL names it: "RSA", "EC", "ED25519".
+func keyAlgorithm(of key: OpaquePointer?) -> String {  // EVP_PKEY *
+    key.flatMap { EVP_PKEY_get0_type_name($0) }.map { String(cString: $0) } ?? "unknown"
+}
+
 /// "RSA 2048", "EC P-256", "ED25519".
 func keyText(_ key: OpaquePointer) -> String {
-    let algorithm = EVP_PKEY_get0_type_name(key).map { String(cString: $0) } ?? "unknown"
+    let algorithm = keyAlgorithm(of: key)
     switch algorithm {
     case "EC":
         var name = [CChar](repeating: 0, count: 64)

@@ -111,9 +111,7 @@ public final class CertificateRequest {
     }
 
     /// "RSA", "EC", "ED25519".
-    var keyAlgorithm: String {
-        X509_REQ_get0_pubkey(pointer).flatMap { EVP_PKEY_get0_type_name($0) }.map { String(cString: $0) } ?? "unknown"
-    }
+    var keyAlgorithm: String { PKI.keyAlgorithm(of: X509_REQ_get0_pubkey(pointer)) }
 
     private func add(_ extensions: [(Int32, String)]) throws(PKIError) {
         guard let stack = OPENSSL_sk_new_null() else { throw .fromLibrary() }

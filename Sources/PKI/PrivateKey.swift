@@ -123,10 +123,7 @@ public final class PrivateKey: @unchecked Sendable {
     }
 
     /// "EC", "RSA", "ED25519": keys of different algorithms can serve one name side by side.
-    public var algorithm: String {
-        guard let name = EVP_PKEY_get0_type_name(pointer) else { return "unknown" }
-        return String(cString: name)
-    }
+    public var algorithm: String { keyAlgorithm(of: pointer) }
 
     public var bits: Int { Int(EVP_PKEY_get_bits(pointer)) }
 
