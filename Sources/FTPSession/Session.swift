@@ -141,8 +141,6 @@ public struct Session: ~Copyable {
         self.facts = facts
     }
 
-    public init(policy: SessionPolicy, facts: Facts) { self.init(policy: SharedPolicy(policy), facts: facts) }
-
     var policy: SessionPolicy { sharedPolicy.value }
     public var limits: SessionPolicy.Limits { sharedPolicy.value.limits }
 

@@ -14,7 +14,7 @@ struct AnyOrderTests {
             let policy = SessionPolicy.random(&dice)
             var facts = Stage.facts
             facts.isImplicit = dice.chance(30)
-            var session = Session(policy: policy, facts: facts)
+            var session = Session(policy: SharedPolicy(policy), facts: facts)
             var watch = Watch(policy: policy, facts: facts)
             var told: [Event] = []
             // Most sequences begin as sessions do, so that they come somewhere.

@@ -78,7 +78,7 @@ private struct World: ~Copyable {
         var policy = SessionPolicy()
         policy.verifyBeforeStore = dice.pick(SessionPolicy.VerifyBeforeStore.allCases)
         policy.backendData = dice.pick(SessionPolicy.BackendData.allCases)
-        session = Session(policy: policy, facts: Stage.facts)
+        session = Session(policy: SharedPolicy(policy), facts: Stage.facts)
         watch = Watch(policy: policy, facts: Stage.facts)
     }
 

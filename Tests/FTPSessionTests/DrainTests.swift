@@ -11,7 +11,7 @@ import Wire
     /// Logged in on an implicit listener, where data are private from the start.
     private func loggedIn() -> Session {
         var session = Session(
-            policy: SessionPolicy(),
+            policy: SharedPolicy(SessionPolicy()),
             facts: Session.Facts(client: client, isImplicit: true, passiveAddress: IPAddress("203.0.113.1")))
         for event in [
             .accepted, .clientSecured, .backendConnected(BackendFacts(address: backend)), .backendSent(Reply(220, "Hello.")),
@@ -71,7 +71,7 @@ import Wire
 
     @Test func aHandshakeIsFinishedBeforeTheClientIsToldToGo() {
         var session = Session(
-            policy: SessionPolicy(), facts: Session.Facts(client: client, isImplicit: true, passiveAddress: nil))
+            policy: SharedPolicy(SessionPolicy()), facts: Session.Facts(client: client, isImplicit: true, passiveAddress: nil))
         _ = session.handle(.accepted)
         #expect(session.handle(.drainRequested) == [])
         #expect(session.handle(.clientSecured).contains(.setTimer(.drain)))

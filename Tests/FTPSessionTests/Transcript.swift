@@ -84,7 +84,7 @@ struct Stage: ~Copyable {
     var watch: Watch
 
     init(policy: SessionPolicy = SessionPolicy(), facts: Session.Facts = Self.facts) {
-        session = Session(policy: policy, facts: facts)
+        session = Session(policy: SharedPolicy(policy), facts: facts)
         framer = LineFramer(limit: policy.limits.commandLine)
         parser = ReplyParser(limits: policy.limits.reply)
         watch = Watch(policy: policy, facts: facts)
