@@ -81,14 +81,7 @@ struct RelayTests {
     func aDownloadArrivesWholeAndItsEndIsJudged(_ version: TLSVersion?, _ isReset: Bool) throws {
         for seed in 1...24 as ClosedRange<UInt64> {
             let scene = Scene(seed: seed, weather: weather(seed))
-            let client: TestPeer
-            let sink: Stream
-            if let version {
-                (sink, client) = try #require(scene.securedStream(version))
-            } else {
-                let (transport, peer) = scene.connection()
-                (sink, client) = (Stream(transport, staging: scene.staging), peer)
-            }
+            let (sink, client) = try #require(scene.stream(version))
             let (transport, backend) = scene.connection()
             let source = Stream(transport, staging: scene.staging)
             var ending: Relay.Ending?
@@ -155,13 +148,7 @@ struct RelayTests {
         for seed in 1...8 as ClosedRange<UInt64> {
             let scene = Scene(seed: seed, weather: weather(seed))
             let (random, world) = (scene.random, scene.world)
-            let (source, sender): (Stream, TestPeer)
-            if let version {
-                (source, sender) = try #require(scene.securedStream(version))
-            } else {
-                let (transport, peer) = scene.connection()
-                (source, sender) = (Stream(transport, staging: scene.staging), peer)
-            }
+            let (source, sender) = try #require(scene.stream(version))
             let (transport, receiver) = scene.connection()
             let sink = Stream(transport, staging: scene.staging)
             var ending: Relay.Ending?

@@ -26,6 +26,13 @@ final class Scene {
         return (gateway, TestPeer(peer))
     }
 
+    /// A stream in the clear where no version is given, else one whose TLS handshake is over.
+    func stream(_ version: TLSVersion?) -> (stream: Stream, peer: TestPeer)? {
+        if let version { return securedStream(version) }
+        let (transport, peer) = connection()
+        return (Stream(transport, staging: staging), peer)
+    }
+
     /// A stream whose TLS handshake is over.
     func securedStream(
         _ version: TLSVersion, role: TLSConnection.Role = .data(accepts: { _ in false })

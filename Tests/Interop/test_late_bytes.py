@@ -18,10 +18,15 @@ def _switches(gateway):
     return sum(int(text.split("\nvoluntary_ctxt_switches:", 1)[1].split()[0]) for text in status)
 
 
-def _is_idle(gateway):
-    before = _switches(gateway)
-    time.sleep(0.5)
-    return _switches(gateway) - before < 20
+def _check(gateway, pass_on):
+    """pass_on: sends such bytes, and gives them back when they have arrived."""
+    for round in range(2):
+        for count in [LONG, *SHORT]:
+            content = some_bytes(count, count)
+            assert pass_on(content) == content
+        before = _switches(gateway)
+        time.sleep(0.5)
+        assert _switches(gateway) - before < 20, f"it is not idle in round {round}"
 
 
 @pytest.mark.parametrize("protect", [True, False], ids=["protected", "clear"])
@@ -31,8 +36,8 @@ def test_download(protect, scripted, start_gateway, connect):
     def retr(peer, _):
         peer.send(b"150 Here it comes.\r\n")
         data = peer.open_data()
-        while (count := wanted.get(timeout=30)) is not None:
-            data.sendall(some_bytes(count, count))
+        while content := wanted.get(timeout=30):
+            data.sendall(content)
         peer.close_data()
         peer.send(b"226 Done.\r\n")
 
@@ -40,12 +45,13 @@ def test_download(protect, scripted, start_gateway, connect):
     gateway = start_gateway(backend, "--data-tls", "optional")
     client = connect(gateway, login=backend, protect=protect)
     data = client.open_data("EPSV", "RETR a")
-    for round in range(2):
-        for count in [LONG, *SHORT]:
-            wanted.put(count)
-            assert data.read_exactly(count) == some_bytes(count, count)
-        assert _is_idle(gateway), f"in round {round}"
-    wanted.put(None)
+
+    def pass_on(content):
+        wanted.put(content)
+        return data.read_exactly(len(content))
+
+    _check(gateway, pass_on)
+    wanted.put(b"")
     assert data.read_all() == b""
     client.expect(226)
 
@@ -67,14 +73,15 @@ def test_upload(protect, scripted, start_gateway, connect):
     gateway = start_gateway(backend, "--data-tls", "optional")
     client = connect(gateway, login=backend, protect=protect)
     data = client.open_data("EPSV", "STOR a")
-    for round in range(2):
-        for count in [LONG, *SHORT]:
-            data.send(some_bytes(count, count))
-            arrived = b""
-            while len(arrived) < count:
-                arrived += got.get(timeout=10)
-            assert arrived == some_bytes(count, count)
-        assert _is_idle(gateway), f"in round {round}"
+
+    def pass_on(content):
+        data.send(content)
+        arrived = b""
+        while len(arrived) < len(content):
+            arrived += got.get(timeout=10)
+        return arrived
+
+    _check(gateway, pass_on)
     if protect:
         data.close_notify()
     data.finish()

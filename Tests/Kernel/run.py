@@ -6,7 +6,7 @@ the gateway, the servers and the clients of the interop tests. In there `inside.
 --ktls=on. Nothing is left behind but what is under .build/kernel; the guest ends with this program, and after 15 minutes.
 
     Tests/Kernel/run.py                                   all
-    Tests/Kernel/run.py test_kernel_tls -k 'aborts'       words for Tests/Interop/run.sh, instead of the lists below
+    Tests/Kernel/run.py test_kernel_tls -k 'aborts'       words for pytest, after the modules, instead of the lists below
 """
 
 import ctypes
