@@ -46,7 +46,7 @@ build_relay() {
     cc -O1 -g -fsanitize=address -I Sources/CLinux/include -c Sources/CLinux/linux.c -o "$modules/CLinux.o"
     objects+=("$modules/CLinux.o")
     for name in PKI TLS NetIO; do module "$name" Sources/"$name"/*.swift; done
-    module Gateway Sources/Gateway/{Relay,Stream,Staging,BufferPool}.swift
+    module Gateway Sources/Gateway/{Relay,Gathering,Stream,Staging,BufferPool}.swift
     module TestSupport Tests/TestSupport/*.swift
 }
 
