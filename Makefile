@@ -80,9 +80,9 @@ interop: deps ## real clients and servers through a release build; one file: mak
 	@test -x "$${FTPSGATE:-$(RELEASE)}" || $(MAKE) --no-print-directory build
 	@Tests/Interop/run.sh $(T)
 
-fuzz: ## parsers and session against random input for SECONDS_EACH=10; one: make fuzz T=Replies
+fuzz: ## parsers, session and relay against random input for SECONDS_EACH=10; one: make fuzz T=Replies
 	@Tests/dependencies.sh build
-	@Tests/Fuzz/run.sh $(T)
+	@$(MAKE) --no-print-directory -f Tests/Fuzz/Makefile -k -j $$(nproc) --output-sync=target
 
 test-ktls: ## --ktls on a kernel that has it: Debian's, in qemu, with real clients and servers; five minutes
 	@Tests/dependencies.sh kernel
@@ -92,7 +92,7 @@ test-ktls: ## --ktls on a kernel that has it: Debian's, in qemu, with real clien
 transitions: ## rewrite the golden table of the session machine; review it as a diff
 	@FTPSGATE_WRITE_TRANSITIONS=1 $(SWIFT) test --filter '^FTPSessionTests\.' && git diff --stat -- Tests/FTPSessionTests/Transitions.txt
 
-check: lint test ## what CI runs
+check: lint test ## most of what CI runs
 
 ## Measure
 
