@@ -42,7 +42,7 @@ final class Relay {
     var unsentCount: Int { sink.unsentCount + (bypass?.heldCount ?? 0) }
 
     private let scheduler: any Scheduler
-    private var gathering = Gathering()
+    private var gathering: Gathering
     private lazy var gatheringTimer = scheduler.makeTimer { [unowned self] in stopGathering() }
 
     private static let bytesBeforeBypass = 1024 * 1024
@@ -54,10 +54,12 @@ final class Relay {
 
     /// - Parameters:
     ///   - kernelLimit: how many bytes the kernel may encrypt (`TLSConnection.kernelLimit`).
+    ///   - gathering: another measure is for tests, which have less to move.
     ///   - onSourceEnd: is called as soon as nothing more comes, while bytes may still be on their way to the sink: what is to
     ///     travel with the last of them is written now.
     init(
         from source: Stream, to sink: Stream, staging: Staging, scheduler: any Scheduler, kernelLimit: Int? = nil,
+        gathering: Gathering.Measure = Gathering.Measure(),
         onSourceEnd: @escaping (Stream.End) -> Void = { _ in },
         onEnd: @escaping (Ending) -> Void
     ) {
@@ -66,6 +68,7 @@ final class Relay {
         self.staging = staging
         self.scheduler = scheduler
         self.kernelLimit = kernelLimit
+        self.gathering = Gathering(gathering)
         self.onSourceEnd = onSourceEnd
         self.onEnd = onEnd
     }

@@ -6,9 +6,9 @@ import Wire
 @testable import Gateway
 
 /// One transfer through a relay, in weather and with peers that the input decides: what arrives is what was sent, the end is
-/// judged for what it was, and nothing gets stuck.
+/// judged for what it was, and nothing gets stuck, be it gathered or not.
 ///
-/// The first bytes are direction, TLS version and weather; then come two bytes for each step of the peers'.
+/// The first bytes are direction, TLS version, gathering and weather; then come two bytes for each step of the peers'.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzRelays(_ data: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     var input = UnsafeBufferPointer(start: data, count: count).makeIterator()
@@ -19,13 +19,25 @@ public func fuzzRelays(_ data: UnsafePointer<UInt8>, _ count: Int) -> CInt {
         spuriousBlockEvery: blocks == 1 ? 0 : blocks, largestMove: sky & 8 == 0 ? .max : 100 + Int(size) * 150,
         isRagged: sky & 16 != 0, capacity: 1024 << Int(sky >> 5))
     let version = [nil, TLSVersion.tls12, .tls13][Int(kind >> 1) % 3]
-    guard let transfer = Transfer(seed: UInt64(kind), weather, version, isUpload: kind & 1 == 0) else {
+    let gathering = Gathering.Measure(small: Int(kind >> 1) / 3 % 4)
+    guard let transfer = Transfer(seed: UInt64(kind), weather, version, gathering, isUpload: kind & 1 == 0) else {
         promise(false, "no handshake in this weather")
         return 0
     }
     while let step = input.next(), let measure = input.next() { transfer.perform(step, Int(measure)) }
     transfer.conclude()
     return 0
+}
+
+extension Gathering.Measure {
+    /// What is gathered of a long transfer, for those that are not; 0 is as it is.
+    fileprivate init(small: Int) {
+        self.init()
+        guard small > 0 else { return }
+        smallest = 64 << (2 * small)
+        largest = smallest * 16
+        interval = 4096
+    }
 }
 
 /// What one input has come to so far.
@@ -45,8 +57,10 @@ private final class Transfer {
 
     /// In bytes; more only takes longer.
     private static let most = 400_000
+    /// No byte is longer than this on its way where both peers read.
+    private static let patience = Duration.seconds(1)
 
-    init?(seed: UInt64, _ weather: Weather, _ version: TLSVersion?, isUpload: Bool) {
+    init?(seed: UInt64, _ weather: Weather, _ version: TLSVersion?, _ gathering: Gathering.Measure, isUpload: Bool) {
         scene = Scene(seed: seed, weather: weather)
         self.isUpload = isUpload
         let (clear, backend) = scene.connection()
@@ -63,7 +77,7 @@ private final class Transfer {
         (from, to) = isUpload ? (client, backend) : (backend, client)
         let (source, sink) = isUpload ? (front, behind) : (behind, front)
         relay = Relay(
-            from: source, to: sink, staging: scene.staging, scheduler: scene.world,
+            from: source, to: sink, staging: scene.staging, scheduler: scene.world, gathering: gathering,
             onSourceEnd: { if $0 == .fin || $0 == .closeNotify { sink.sendCloseNotify(isLast: true) } },
             onEnd: { [unowned self] in ending = $0 })
         for transport in [source.transport, sink.transport] { transport.onReady = { [unowned self] in relay?.pump() } }
@@ -84,6 +98,7 @@ private final class Transfer {
         case 5: scene.world.pass(.milliseconds(measure))
         case 6: from.isReading.toggle()
         case 7 where measure < 32: end(.reset)
+        case 7 where measure >= 128: settle()
         case 8 where measure < 128: end(measure % 2 == 0 ? .closeNotify : .fin)
         case 8: cut(measure)
         case 9 where measure < 16:
@@ -116,10 +131,22 @@ private final class Transfer {
         end == .reset ? from.reset() : from.finish()
     }
 
-    func conclude() {
-        end(.closeNotify)
+    /// Whatever was sent arrives, though nothing comes behind it.
+    private func settle() {
         from.isReading = true
         to.isReading = true
+        guard sourceEnd == nil, !isSinkBroken else { return }
+        while to.received.count < payload.count {
+            let count = to.received.count
+            promise(
+                scene.world.run(until: { self.to.received.count > count }, within: Self.patience),
+                "\(payload.count - count) of \(payload.count) bytes are not passed on")
+        }
+    }
+
+    func conclude() {
+        settle()
+        end(.closeNotify)
         promise(scene.world.run(until: { self.ending != nil }, within: .seconds(3600)), "the relay is stuck")
         scene.world.pass(.seconds(60))
         promise(payload.starts(with: to.received), "other bytes than were sent")

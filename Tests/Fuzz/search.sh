@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Searches with one target of .build/fuzz for SECONDS_EACH seconds (10), after all of its inputs of before.
 #
-# What a target found useful before is in corpora/NAME, and what it finds now goes to .build/fuzz/corpus/NAME. An input that breaks
-# something is shown, and kept as .build/fuzz/NAME-crash-…: give it a unit test, then a cure.
+# What a target found useful before is in corpora/NAME, and what it finds now goes to .build/fuzz/corpus/NAME. An input that
+# breaks something is shown, and kept as .build/fuzz/NAME-crash-…: give it a unit test, then a cure.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

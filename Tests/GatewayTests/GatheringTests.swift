@@ -4,6 +4,7 @@ import Testing
 
 struct GatheringTests {
     private static let mib = 1024 * 1024
+    private static let measure = Gathering.Measure()
 
     /// Moves so many MiB in pieces, each of which was waited for so long.
     private func move(_ gathering: inout Gathering, _ clock: inout Duration, mib: Int, waiting wait: Duration) {
@@ -33,7 +34,7 @@ struct GatheringTests {
         var (gathering, clock) = (Gathering(), Duration.zero)
         // Waits grow with what is waited for.
         for _ in 0..<40 {
-            let factor = gathering.threshold / Gathering.smallest
+            let factor = gathering.threshold / Self.measure.smallest
             gathering.wait(clock)
             clock += .microseconds(microseconds * factor)
             _ = gathering.moved(Self.mib / 2, clock)
@@ -44,10 +45,10 @@ struct GatheringTests {
     @Test func lessWhenItTakesLong() {
         var (gathering, clock) = (Gathering(), Duration.zero)
         move(&gathering, &clock, mib: 4, waiting: .zero)
-        #expect(gathering.threshold == Gathering.largest)
+        #expect(gathering.threshold == Self.measure.largest)
         for expected in [192 * 1024, 48 * 1024, 1] {
             gathering.wait(clock)
-            clock += Gathering.patience(gathering.threshold) + .microseconds(1)
+            clock += gathering.patience(gathering.threshold) + .microseconds(1)
             let changed = gathering.moved(1, clock)
             #expect(changed && gathering.threshold == expected)
         }
@@ -75,6 +76,6 @@ struct GatheringTests {
             clock += .seconds(5)
             _ = gathering.moved(Self.mib, clock)
         }
-        #expect(gathering.threshold == Gathering.largest)
+        #expect(gathering.threshold == Self.measure.largest)
     }
 }
