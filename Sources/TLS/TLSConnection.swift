@@ -422,6 +422,11 @@ public final class TLSConnection {
             return .endOfStream
         }
         hasFailed = true
+        // A record that is too short for its cipher's parts is an internal error to libssl.
+        if let short = errors.codes.first(where: { ERR_GET_LIB($0) == ERR_LIB_PROV && ERR_GET_REASON($0) == PROV_R_INVALID_AAD })
+        {
+            return .failed(.peerMisbehaved(OpenSSLErrors.text(short)))
+        }
         return .failed(error(decisive))
     }
 
@@ -429,9 +434,11 @@ public final class TLSConnection {
         let reason = ERR_GET_REASON(code)
         let text = OpenSSLErrors.text(code)
         guard ERR_GET_LIB(code) == ERR_LIB_SSL else { return .library(text) }
-        if reason >= SSL_AD_REASON_OFFSET {
+        // Beyond them lie those that all libraries share (ERR_R_INTERNAL_ERROR and its like).
+        if (SSL_AD_REASON_OFFSET...SSL_AD_REASON_OFFSET + 255).contains(reason) {
             return .peerAlert(String(cString: SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET)))
         }
+        guard reason < SSL_AD_REASON_OFFSET else { return .library(text) }
         switch reason {
         case SSL_R_CERTIFICATE_VERIFY_FAILED:
             return .certificateRejected(

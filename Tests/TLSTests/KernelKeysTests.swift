@@ -132,11 +132,11 @@ import Testing
     }
 
     /// OpenSSL would send a fatal alert under keys whose count has stood still.
-    @Test(arguments: TLSVersion.allCases)
-    func nothingOfOpenSSLsGoesOutAnyMore(_ version: TLSVersion) throws {
-        let talk = try secured(version)
+    @Test(arguments: suites, [20, 40])
+    func nothingOfOpenSSLsGoesOutAnyMore(_ suite: (TLSVersion, String), forged: UInt8) throws {
+        let talk = try secured(suite.0, suite.1)
         _ = try #require(move(talk))
-        talk.pipe.toServer += [23, 3, 3, 0, 20] + [UInt8](repeating: 1, count: 20)
+        talk.pipe.toServer += [23, 3, 3, 0, forged] + [UInt8](repeating: 1, count: Int(forged))
         guard case .failed(.peerMisbehaved) = talk.serverReads() else {
             Issue.record("a forged record was taken")
             return
