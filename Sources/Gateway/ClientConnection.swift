@@ -28,6 +28,8 @@ final class ClientConnection {
     private var backend: ControlChannel?
     private var parser: ReplyParser
     private var dialling: BackendDialer.Attempt?
+    /// The session wants the backend, and there may be more to be heard of the client before.
+    private var wantsBackend = false
     private var data: DataChannel?
     private var isDataPrivate = false
     private var clocks = Clocks()
@@ -133,7 +135,7 @@ final class ClientConnection {
             handle(events.removeFirst())
             return true
         }
-        return handshake() || takeFromClient() || takeFromBackend()
+        return handshake() || takeFromClient() || takeFromBackend() || connectBackend()
     }
 
     /// To be called where no other event waits.
@@ -286,7 +288,7 @@ final class ClientConnection {
             closeNotifyTimer?.start(after: Self.closeNotifyPatience)
         case .issueTicket: client.issueTicket()
 
-        case .connectBackend: connectBackend()
+        case .connectBackend: wantsBackend = true
         case .sendToBackend(let command): backend?.say(line: command.line)
         case .remember(let memory):
             if let backend { surroundings.backend.remember(memory, of: backend.stream.transport.peerAddress) }
@@ -339,7 +341,10 @@ final class ClientConnection {
         phase = .clear
     }
 
-    private func connectBackend() {
+    /// Not before all has been read that the client has sent so far: many a scanner is gone once it has seen the certificate.
+    private func connectBackend() -> Bool {
+        guard wantsBackend else { return false }
+        wantsBackend = false
         dialling = surroundings.backend.dial { [unowned self] result in
             dialling = nil
             switch result {
@@ -353,6 +358,7 @@ final class ClientConnection {
                 post(problem.isTimeout ? .backendConnectTimedOut : .backendUnavailable(problem.reason))
             }
         }
+        return true
     }
 
     /// The one of the current plan; made for its first action.

@@ -50,7 +50,7 @@ public final class GatewayServer {
     private var workers: [WorkerHandle] = []
     private let plans: WaitingPlans
     private var missingPorts: MissingPorts?
-    private var admission: Admission
+    private let admission: Admission
     private var phase = Phase.serving
     private var ending = Ending.drained
     private var endTimers: [LoopTimer] = []
@@ -77,7 +77,7 @@ public final class GatewayServer {
     public init(configuration: GatewayConfiguration, log: EventLog, opensAllFirst: Bool = false) throws(StartError) {
         self.configuration = configuration
         self.log = log
-        admission = Admission(configuration)
+        admission = Admission(configuration, workers: configuration.workers, metrics: log.metrics)
         do throws(SystemError) {
             loop = try EventLoop()
             mailbox = try Mailbox()
@@ -190,7 +190,6 @@ public final class GatewayServer {
         let ownPorts = ownPorts
         for index in workers.indices { try start(index, ownPorts) }
         log.metrics.set(.draining, to: 0)
-        countSessions()
         loop.afterOthers { [unowned self] in openPorts(watchdog) }
         loop.run()
         if let failure { throw failure }
@@ -200,7 +199,7 @@ public final class GatewayServer {
     private func start(_ index: Int, _ ownPorts: OwnPorts) throws(StartError) {
         let outfit = OneUse(
             Worker.Outfit(
-                index: index, configuration: configuration, ownPorts: ownPorts, plans: plans, log: log,
+                index: index, configuration: configuration, ownPorts: ownPorts, plans: plans, admission: admission, log: log,
                 mailboxes: workers.map(\.mailbox), server: mailbox))
         do throws(SystemError) {
             try Thread.start(name: "worker-\(index)") { [log, mailbox] in
@@ -273,15 +272,12 @@ public final class GatewayServer {
 
     private func take(_ message: ServerMessage) {
         switch message {
-        case .sessionEnded(let index, let client):
-            workers[index].sessions -= 1
-            admission.left(client)
-            countSessions()
         case .workerDrained(let index):
             workers[index].isDrained = true
             leaveIfDrained()
         case .workerEnded(let index):
             workers[index].hasEnded = true
+            admission.ended(worker: index)
             if phase == .draining { leaveIfDrained() }
             guard workers.allSatisfy(\.hasEnded) else { return }
             if phase == .serving { ending = .forced }
@@ -298,18 +294,15 @@ public final class GatewayServer {
 
     private func accepted(_ socket: consuming Socket, _ mode: GatewayConfiguration.Listener.Mode) {
         guard let peer = socket.peerAddress() else { return }
-        let client = peer.ip.unmapped
-        if let refusal = admission.admit(client) {
-            if mode == .explicit, let farewell = refusal.farewell { socket.sendOnce(Array(farewell.utf8)) }
-            return log.info("client.refused", ["client": .string("\(peer)"), "reason": .string(refusal.rawValue)])
+        do throws(Admission.Refusal) {
+            let index = try admission.admit(peer.ip.unmapped)
+            let port = socket.localPort
+            workers[index].mailbox.post(.connection(descriptor: socket.take(), peer: peer, localPort: port, mode: mode))
+        } catch {
+            if mode == .explicit, let farewell = error.farewell { socket.sendOnce(Array(farewell.utf8)) }
+            log.info("client.refused", ["client": .string("\(peer)"), "reason": .string(error.rawValue)])
         }
-        guard let index = workers.nextForSession else { return admission.left(client) }
-        workers[index].sessions += 1
-        countSessions()
-        workers[index].mailbox.post(.connection(descriptor: socket.take(), mode: mode))
     }
-
-    private func countSessions() { log.metrics.set(.sessions, to: admission.sessions) }
 
     // MARK: - Ending
 

@@ -5,7 +5,7 @@ import Wire
 /// What the server tells a worker.
 enum WorkerMessage: Sendable {
     /// An accepted control connection, which is the worker's from here on.
-    case connection(descriptor: Int32, mode: GatewayConfiguration.Listener.Mode)
+    case connection(descriptor: Int32, peer: SocketAddress, localPort: UInt16?, mode: GatewayConfiguration.Listener.Mode)
     /// An accepted data connection of which nothing has been read: it belongs to one of the worker's sessions.
     case dataConnection(descriptor: Int32, hops: Int)
     /// To one of the worker's sessions.
@@ -28,7 +28,6 @@ enum WorkerMessage: Sendable {
 
 /// What a worker tells the server.
 enum ServerMessage: Sendable {
-    case sessionEnded(worker: Int, client: IPAddress)
     /// The last session has ended after `drain`. The worker's ports stay open: sessions of others may wait on them.
     case workerDrained(worker: Int)
     /// The thread is about to end, and nothing of the worker is left.
@@ -44,6 +43,7 @@ final class Worker {
     private let loop: EventLoop
     private let surroundings: Surroundings
     private let plans: WaitingPlans
+    private let admission: Admission
     private let server: Mailbox<ServerMessage>
     private var mail: MailboxReader?
     private var passiveListeners: [Listener] = []
@@ -67,6 +67,7 @@ final class Worker {
         let configuration: GatewayConfiguration
         let ownPorts: OwnPorts
         let plans: WaitingPlans
+        let admission: Admission
         let log: EventLog
         /// Of all workers, this one included.
         let mailboxes: [Mailbox<WorkerMessage>]
@@ -77,6 +78,7 @@ final class Worker {
         index = outfit.index
         server = outfit.server
         plans = outfit.plans
+        admission = outfit.admission
         let loop = try EventLoop()
         self.loop = loop
         surroundings = Surroundings(
@@ -122,7 +124,8 @@ final class Worker {
 
     private func take(_ message: WorkerMessage) {
         switch message {
-        case .connection(let descriptor, let mode): accept(Socket(owning: descriptor), mode)
+        case .connection(let descriptor, let peer, let port, let mode):
+            accept(Socket(owning: descriptor, peer: peer, localPort: port), peer.ip.unmapped, mode)
         case .dataConnection(let descriptor, let hops): acceptData(Socket(owning: descriptor), hops: hops)
         case .plan(let notice): surroundings.passivePorts.take(notice)
         case .passivePorts(let ports): listen(ports)
@@ -139,8 +142,7 @@ final class Worker {
         }
     }
 
-    private func accept(_ socket: consuming Socket, _ mode: GatewayConfiguration.Listener.Mode) {
-        let client = socket.peerAddress()?.ip.unmapped ?? .anyV4
+    private func accept(_ socket: consuming Socket, _ client: IPAddress, _ mode: GatewayConfiguration.Listener.Mode) {
         guard let transport = try? SocketTransport(socket, loop: loop) else { return report(client) }
         let channel = ControlChannel(transport, staging: surroundings.staging)
         guard mode == .explicit, surroundings.configuration.autodetect else {
@@ -190,7 +192,7 @@ final class Worker {
     }
 
     private func report(_ client: IPAddress) {
-        server.post(.sessionEnded(worker: index, client: client))
+        admission.left(client, worker: index)
         if !isTrimmingDue {
             isTrimmingDue = true
             trimming?.start(after: Self.trimDelay)

@@ -7,10 +7,17 @@ public struct Socket: ~Copyable, Sendable {
     public let descriptor: Int32
     /// What is known of an accepted connection without asking.
     private(set) var peer: SocketAddress?
-    var localPort: UInt16?
+    public internal(set) var localPort: UInt16?
 
     /// Takes ownership of `descriptor`.
-    public init(owning descriptor: Int32) { self.descriptor = descriptor }
+    /// - Parameters:
+    ///   - peer: where it is known already.
+    ///   - localPort: where it is known already.
+    public init(owning descriptor: Int32, peer: SocketAddress? = nil, localPort: UInt16? = nil) {
+        self.descriptor = descriptor
+        self.peer = peer
+        self.localPort = localPort
+    }
 
     deinit { Glibc.close(descriptor) }
 
