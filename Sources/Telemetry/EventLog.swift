@@ -20,14 +20,31 @@ public struct EventLog: Sendable {
     public typealias Fields = KeyValuePairs<String, Field?>
 
     private let logger: Logger
+    /// What makes lines of the events, and writes them.
+    public let writer: LogWriter
     /// What has happened so far: every event from info on, at whatever level the log is, and what others add.
     public let metrics: Metrics
 
-    /// - Parameter write: takes one line with its end; by default standard error, whole lines in one write each.
-    public init(level: Level, format: Format, metrics: Metrics = Metrics(), write: (@Sendable (String) -> Void)? = nil) {
+    /// To standard error.
+    public init(level: Level, format: Format) {
+        let metrics = Metrics()
+        self.init(level: level, metrics: metrics, writer: LogWriter(format, metrics))
+    }
+
+    /// - Parameter write: takes one line with its end.
+    public init(level: Level, format: Format, write: @escaping @Sendable (String) -> Void) {
+        let metrics = Metrics()
+        let writer = LogWriter(format, metrics) { bytes in
+            write(String(decoding: bytes, as: UTF8.self))
+            return bytes.count
+        }
+        self.init(level: level, metrics: metrics, writer: writer)
+    }
+
+    init(level: Level, metrics: Metrics, writer: LogWriter) {
         self.metrics = metrics
-        let write = write.map { write in { @Sendable (line: Line) in write(line.text) } } ?? LineHandler.toStandardError
-        var logger = Logger(label: "ftpsgate") { _ in LineHandler(format: format, write: write) }
+        self.writer = writer
+        var logger = Logger(label: "ftpsgate") { _ in LineHandler(writer: writer) }
         logger.logLevel = level.loggerLevel
         self.logger = logger
     }

@@ -48,12 +48,15 @@ public final class Metrics: Sendable {
         )
         public static let tlsLegacy = Definition(
             name: "ftpsgate_tls_legacy", kind: .gauge, help: "1 while --tls-legacy lets old versions and ciphers in.")
+        public static let lostLogLines = Definition(
+            name: "ftpsgate_log_lines_lost_total", kind: .counter,
+            help: "Log lines that could not be written: nobody read standard error for too long, or the disk was full.")
         public static let build = Definition(name: "ftpsgate_build_info", kind: .gauge, help: "Versions; the value is 1.")
 
         static let all = [
             build, sessions, draining, events, transferBytes, encryptedDownloads, handshakes, lastReloadSuccessful,
             certificateExpiry,
-            tlsContexts, tlsLegacy,
+            tlsContexts, tlsLegacy, lostLogLines,
         ]
     }
 

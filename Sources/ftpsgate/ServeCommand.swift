@@ -120,6 +120,8 @@ struct ServeCommand: ParsableCommand {
             let server = try GatewayServer(
                 configuration: start.gateway.take(), log: log, opensAllFirst: start.choices.user != nil)
             try onOpened()
+            try Thread.start(name: "log") { log.writer.run() }
+            defer { log.writer.end(within: 1000) }
             // Never freed: with it would go its signal handlers, and a second SIGTERM on the last metres would kill the process.
             _ = Unmanaged.passRetained(server)
             return try server.run(watchdog: watchdog ?? admin.map { _ in Health.interval }, reload: start.reload) { milestone in
@@ -133,6 +135,9 @@ struct ServeCommand: ParsableCommand {
             }
         } catch let error as StartError {
             Process.complain("ftpsgate: \(error)")
+            throw ExitStatus.failed
+        } catch let error as SystemError {
+            Process.complain("ftpsgate: \(error).")
             throw ExitStatus.failed
         }
     }

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import select
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -27,13 +28,26 @@ class Gateway(Process):
     """`ftpsgate serve` on ports that the kernel chose, explicit and implicit, on 127.0.0.1 and ::1.
 
     Flags given replace the defaults of the same name: `Gateway(..., "--passive-ports", "0:1")`.
-    launcher: words before the command. descriptors: files that it inherits.
+    launcher: words before the command. descriptors: files that it inherits. stderr: where its log goes instead.
     """
 
-    def __init__(self, folder, backend, *flags, identity=None, name="gateway", environment=None, launcher=(), descriptors=()):
+    def __init__(
+        self,
+        folder,
+        backend,
+        *flags,
+        identity=None,
+        name="gateway",
+        environment=None,
+        launcher=(),
+        descriptors=(),
+        stderr=None,
+    ):
         folder = Path(folder)
         flags = [str(flag) for flag in flags]
         self.identity = identity
+        self._markers = set()
+        self._level = flags[flags.index("--log-level") + 1] if "--log-level" in flags else "debug"
         defaults = []
 
         def default(name, *values):
@@ -58,6 +72,7 @@ class Gateway(Process):
             [*launcher, binary(), "serve", *defaults, *flags],
             folder,
             stdout=subprocess.PIPE,
+            stderr=stderr,
             environment=environment,
             descriptors=descriptors,
         )
@@ -99,15 +114,34 @@ class Gateway(Process):
             ports.extend(range(int(first), int(last or first) + 1))
         return ports
 
-    # What it logged.
+    # What it logged. Lines are written by a thread of their own, a few milliseconds after what they tell of.
+
+    def settled(self):
+        """This gateway, once all that has happened so far is in its log."""
+        if self.exit_status is None:
+            with socket.create_connection(self._any_address(), 5) as marker:
+                client = "{}:{}".format(*marker.getsockname())
+                self._markers.add(client)
+                # Who says nothing leaves a line at debug level only.
+                if self._level != "debug":
+                    marker.sendall(b"QUIT\r\n")
+                # Lines keep their order.
+                wait_until(lambda: f'"{client}"' in self.log, what=lambda: f"{client} in the log:\n{self.log[-3000:]}")
+        return self
+
+    def _any_address(self):
+        host, _, port = self.ready["listen"].split(",")[0].rpartition(":")
+        return LOOPBACK[4] if host in ("[::]", "0.0.0.0") else host.strip("[]"), int(port)
 
     def events(self, name=None, **fields):
-        """The log's events of that name, with these fields, oldest first; each is a dictionary."""
+        """The log's events of that name, with these fields, oldest first; each is a dictionary. See `settled`."""
         found = []
         for line in self.log.splitlines():
             try:
                 event = json.loads(line)
             except ValueError:
+                continue
+            if event.get("client") in self._markers:
                 continue
             if name in (None, event.get("event")) and all(event.get(key) == value for key, value in fields.items()):
                 found.append(event)

@@ -47,7 +47,7 @@ def _end_with_parent():
 class Process:
     """A program in a session of its own, so that its children end with it."""
 
-    def __init__(self, name, arguments, folder, *, stdout=None, environment=None, cwd=None, descriptors=()):
+    def __init__(self, name, arguments, folder, *, stdout=None, stderr=None, environment=None, cwd=None, descriptors=()):
         self.name = name
         self.log_path = Path(folder) / f"{name}.log"
         with open(self.log_path, "ab") as log:
@@ -55,7 +55,7 @@ class Process:
                 [str(argument) for argument in arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=stdout or log,
-                stderr=log,
+                stderr=log if stderr is None else stderr,
                 env={**os.environ, **(environment or {})},
                 cwd=cwd,
                 pass_fds=descriptors,

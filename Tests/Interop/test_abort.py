@@ -38,7 +38,7 @@ def test_a_download_is_aborted_and_the_session_goes_on(server, version, backends
     host, port = client.socket.getsockname()
     client.quit()
     end = gateway.wait_for_event("session.closed", client=f"{host}:{port}")
-    aborted = gateway.events("transfer", id=end["id"], reason="aborted")
+    aborted = gateway.settled().events("transfer", id=end["id"], reason="aborted")
     assert len(aborted) == 3 and all(100_000 <= transfer["bytes"] <= BIG for transfer in aborted), aborted
 
 

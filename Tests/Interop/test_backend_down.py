@@ -47,7 +47,7 @@ def test_the_421_names_the_reason(start_gateway, connect):
     assert client.read() == b"", "close_notify follows"
     event = gateway.wait_for_event("session.closed")
     assert event["reason"] == "backend_unavailable"
-    assert nobody.address in gateway.log
+    assert nobody.address in gateway.settled().log
 
 
 def test_a_backend_that_says_nothing(start_gateway, connect):

@@ -187,7 +187,7 @@ class Thief:
 
 
 def rejections(gateway, reason):
-    return [event for event in gateway.events("tls.client_rejected") if event["reason"] == reason]
+    return [event for event in gateway.settled().events("tls.client_rejected") if event["reason"] == reason]
 
 
 @pytest.mark.parametrize("resumed", [False, True])
@@ -211,7 +211,7 @@ def test_it_is_refused_with_reason_alert_and_counter(gateway, lax, folder, kind,
     assert event["channel"] == "control" and event.get("subject") == (None if kind == "none" else f"CN={kind}")
     wait_until(lambda: gateway.events("session.closed", id=event["id"], reason="certificate_rejected"), 5, "the session's end")
     assert count(gateway, reason) == counted + 1
-    assert not gateway.events("login")
+    assert not gateway.settled().events("login")
 
 
 @pytest.mark.parametrize("resumed", [False, True])
@@ -250,7 +250,7 @@ def test_what_was_good_is_judged_anew_when_it_resumes(folder, backends, start_ga
         own = context(folder, kind, version)
         greeting, session, _ = dial(gateway, own)
         assert greeting.startswith(b"220") and dial(gateway, own, session)[2]
-        before = len(gateway.events("reload.done"))
+        before = len(gateway.settled().events("reload.done"))
         settings.write_text(good[0] + change if change else good[0].replace("both.pem", "ca.crt"))
         wait_until(lambda n=before: len(gateway.events("reload.done")) > n, 10, "the stricter rules")
         with pytest.raises(ssl.SSLError):

@@ -39,7 +39,7 @@ def test_transfers_go_on_behind_it(setup, version, scripted, start_gateway, conn
     client.command("AUTH TLS", 503)
     client.command("QUIT", 221)
     assert client.read() == b"" and client.ended == "fin"
-    assert gateway.events("control.cleared")
+    assert gateway.settled().events("control.cleared")
 
 
 def test_commands_that_came_behind_ccc_within_tls_wait(scripted, start_gateway, connect):
@@ -92,7 +92,7 @@ def test_curls_own(version, mode, backends, start_gateway):
     route = Route(gateway, backend, tls=version)
     got = clients.curl.run(route, "--ftp-ssl-ccc", "--ftp-ssl-ccc-mode", mode, name=f"curl-{mode}-{version}")
     assert got == content
-    assert gateway.events("control.cleared")
+    assert gateway.settled().events("control.cleared")
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
@@ -111,5 +111,5 @@ def test_lftps_own(server, setup, version, backends, start_gateway):
     assert content in said
     assert name.encode() in said.replace(content, b"")
     assert (backend.files / f"{name}.py").read_bytes() == open(__file__, "rb").read()
-    assert gateway.events("control.cleared")
+    assert gateway.settled().events("control.cleared")
     assert gateway.wait_for_event("session.closed")["reason"] in ("client_quit", "client_closed")

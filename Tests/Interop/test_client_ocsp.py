@@ -114,7 +114,7 @@ def test_whom_the_responder_calls_good_gets_in_and_resumes(guarded, authority, c
     authority.process = None
     assert greeting(gateway, context, session)[0].startswith(b"220")
     assert greeting(gateway, context)[0].startswith(b"220")
-    assert not gateway.events("ocsp.client_failed")
+    assert not gateway.settled().events("ocsp.client_failed")
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
@@ -131,7 +131,7 @@ def test_whom_it_calls_revoked_is_turned_away(guarded, authority, check, version
     # From then on it is known, and the alert says why.
     with pytest.raises(ssl.SSLError, match="(?i)certificate.revoked"):
         greeting(gateway, context)
-    assert not gateway.events("tls.client_accepted")
+    assert not gateway.settled().events("tls.client_accepted")
 
 
 @pytest.mark.parametrize("kind", ["good", "strange", "plain"])
@@ -142,7 +142,7 @@ def test_without_an_answer_soft_takes_it_and_hard_does_not(guarded, authority, k
     context = authority.context(kind)
     gateway = guarded("soft")
     assert greeting(gateway, context)[0].startswith(b"220")
-    assert bool(gateway.events("ocsp.client_failed")) == (kind != "plain")
+    assert bool(gateway.settled().events("ocsp.client_failed")) == (kind != "plain")
     gateway = guarded("hard")
     assert greeting(gateway, context)[0] == b""
     gateway.wait_for_event("tls.client_rejected", reason="no_ocsp_answer", subject=f"CN={kind}")

@@ -46,7 +46,7 @@ def test_an_idle_session_is_told_421(backends, start_gateway, connect):
     unsecured.close()
     assert gateway.wait(10) == 0
     assert time.monotonic() - began < 5
-    assert len(gateway.events("session.closed", reason="shutdown")) == 2
+    assert len(gateway.settled().events("session.closed", reason="shutdown")) == 2
 
 
 def test_a_running_download_finishes(backends, start_gateway, connect):
@@ -108,7 +108,7 @@ def test_new_clients_are_taken_during_the_delay(backends, start_gateway, connect
     began = time.monotonic()
     gateway.wait_for_event("drain.started")
     client = connect(gateway, login=backend)
-    assert not gateway.events("drain.listeners_closed")
+    assert not gateway.settled().events("drain.listeners_closed")
     gateway.wait_for_event("drain.listeners_closed")
     assert time.monotonic() - began >= 1.9
     assert is_refused(gateway)
@@ -129,7 +129,7 @@ def test_what_is_left_at_the_limit_is_cut(backends, start_gateway, connect):
     with pytest.raises((Truncated, ConnectionResetError)):
         data.read_all()
     client.expect(421)
-    assert gateway.events("drain.forced", sessions=1)
+    assert gateway.settled().events("drain.forced", sessions=1)
     (cut,) = gateway.events("transfer", reason="shutdown")
     assert 0 < cut["bytes"] < len(LARGE), cut
 
@@ -180,4 +180,4 @@ def test_zero_is_no_limit(backends, start_gateway, connect):
     client.expect(421)
     client.close()
     assert gateway.wait(10) == 0
-    assert not gateway.events("drain.forced")
+    assert not gateway.settled().events("drain.forced")

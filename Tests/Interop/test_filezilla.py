@@ -25,6 +25,6 @@ def test_list_upload_download(server, mode, setup, start_backend, start_gateway,
     assert {name: (client.local / name).read_bytes() for name in down} == down
     assert {name: (backend.files / name).read_bytes() for name in up} == up
     assert "Error:" not in said and "not properly shut down" not in said
-    transfers = gateway.events("transfer")
+    transfers = gateway.settled().events("transfer")
     assert all(event["code"] == 226 for event in transfers)
     assert ("PORT" if setup == "PORT" else "PASV") in said

@@ -46,7 +46,7 @@ def test_nothing_reaches_the_backend_before_tls(scripted, start_gateway):
         assert connection.read_line() == b"221 Goodbye.\r\n"
         assert connection.read() == b""
     assert backend.sessions == []
-    assert len(gateway.events("command.refused", reason="before_tls")) == 9
+    assert len(gateway.settled().events("command.refused", reason="before_tls")) == 9
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_silent_handshake_and_a_silent_login_are_timed(scripted, start_gateway
     slow = connect(gateway)
     assert slow.expect(421)
     assert slow.read() == b"" and slow.ended == "close_notify"
-    reasons = [event["reason"] for event in gateway.events("session.closed")]
+    reasons = [event["reason"] for event in gateway.settled().events("session.closed")]
     assert reasons == ["handshake_timeout", "login_timeout"]
 
 
@@ -138,7 +138,7 @@ def test_a_long_line_is_dropped_whole_and_the_third_ends_the_session(scripted, s
     assert client.read() == b""
     assert backend.verbs().count("CWD") == 1 and "DELE" not in backend.verbs()
     assert gateway.wait_for_event("session.closed")["reason"] == "too_many_bad_lines"
-    assert len(gateway.events("line.refused", reason="line_too_long")) == 3
+    assert len(gateway.settled().events("line.refused", reason="line_too_long")) == 3
 
 
 def test_before_tls_lines_are_short(scripted, start_gateway):
@@ -224,7 +224,7 @@ def test_a_proxy_header_of_a_stranger_is_not_believed(header, scripted, start_ga
         assert b"331" not in received and b"230" not in received
         assert set(line[:1] for line in received.splitlines()) <= {b"5", b"2"}
     assert backend.sessions == []
-    assert not [event for event in gateway.events() if event.get("client", "").startswith("10.")]
+    assert not [event for event in gateway.settled().events() if event.get("client", "").startswith("10.")]
 
 
 # Login
@@ -253,7 +253,7 @@ def test_before_login_only_the_login_is_let_through(scripted, start_gateway, con
     for line in ["REIN", "LPSV", "LPRT 1", "SSCN ON", "CPSV", "SPSV", "P@SW"]:
         client.command(line, 502)
     assert backend.commands == []
-    assert len(gateway.events("command.refused", reason="before_login")) == 13
+    assert len(gateway.settled().events("command.refused", reason="before_login")) == 13
 
 
 def test_guessing_passwords_ends_the_session(scripted, start_gateway, connect):
@@ -286,7 +286,7 @@ def test_bounce_is_refused(line, scripted, start_gateway, connect):
     gateway = start_gateway(backend)
     client = connect(gateway, login=backend)
     client.command(line, 504)
-    assert len(gateway.events("command.refused", reason="bounce_refused")) == 1
+    assert len(gateway.settled().events("command.refused", reason="bounce_refused")) == 1
     assert not {"PORT", "EPRT", "PASV", "EPSV"} & set(backend.verbs())
 
 
@@ -390,7 +390,7 @@ def test_the_json_log_stays_json(scripted, start_gateway, connect):
     client = connect(gateway)
     client.command(b'USER a"}\x1b\xff\xe2\x80\xa8{"event":"login"', 331)
     gateway.wait_for_event("command", line='USER a"}\x1b\ufffd\u2028{"event":"login"')
-    for line in gateway.log.splitlines():
+    for line in gateway.settled().log.splitlines():
         json.loads(line)
 
 

@@ -12,7 +12,7 @@ def test_command_lines(scripted, start_gateway, connect):
         assert client.command("CWD " + "x" * 1021, 500).text == "500 Line too long."
     client.command("CWD " + "x" * 100_000, 421)
     assert client.read() == b"" and client.ended == "close_notify"
-    assert len(gateway.events("line.refused", reason="line_too_long")) == 3
+    assert len(gateway.settled().events("line.refused", reason="line_too_long")) == 3
     assert gateway.wait_for_event("session.closed")["reason"] == "too_many_bad_lines"
     assert backend.verbs().count("CWD") == 1
 
@@ -28,9 +28,9 @@ def test_names_passwords_and_paths(scripted, start_gateway, connect):
     for verb in ["CWD", "STOR", "RETR", "DELE", "XYZZY"]:
         client.command(f"{verb} " + "x" * 33, 501)
     client.command("CWD " + "x" * 32, 250)
-    assert len(gateway.events("command.refused", reason="argument_too_long")) == 8
+    assert len(gateway.settled().events("command.refused", reason="argument_too_long")) == 8
     assert backend.commands == ["USER user", "PASS secret", "TYPE I", "CWD " + "x" * 32]
-    assert "pppp" not in gateway.log
+    assert "pppp" not in gateway.settled().log
 
 
 @pytest.mark.parametrize(
@@ -68,4 +68,4 @@ def test_replies_that_nobody_asked_for(scripted, start_gateway, connect):
     assert client.expect(421).text == "421 Backend sent replies that answer nothing."
     assert client.read() == b"" and client.ended == "close_notify"
     assert gateway.wait_for_event("session.closed")["reason"] == "backend_unasked_replies"
-    assert len(gateway.events("backend.unasked_reply")) == 100
+    assert len(gateway.settled().events("backend.unasked_reply")) == 100

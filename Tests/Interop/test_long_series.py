@@ -28,7 +28,7 @@ def test_uploads_of_clients_that_never_read_and_close_at_once(server, start_back
         data.close()
         client.expect(226)
         assert (backend.files / "file").read_bytes() == content, f"upload {number} of {size} bytes"
-    assert len(gateway.events("transfer", code=226)) == COUNT
+    assert len(gateway.settled().events("transfer", code=226)) == COUNT
     assert gateway.events("transfer", reason=None, code=226) == gateway.events("transfer")
 
 

@@ -162,7 +162,7 @@ def test_a_reply_that_cannot_be_the_answer(scripted, start_gateway, connect):
     client.login(backend.user, backend.password)
     client.command("PASV", 451)
     assert client.download("", "PASV", verb="LIST") == b""
-    odd = gateway.events("backend.unexpected_reply")
+    odd = gateway.settled().events("backend.unexpected_reply")
     assert [(event["command"], event["code"]) for event in odd] == [("USER", 226), ("PASV", 200)]
 
 
@@ -417,7 +417,7 @@ def test_lines_that_are_no_replies(scripted, start_gateway, connect):
         assert client.command("PWD", 257).raw == b'257 "/"\r\n'
     assert "no replies" in client.command("SYST", 421).text
     assert client.read() == b""
-    assert len(gateway.events("backend.not_a_reply")) == 5
+    assert len(gateway.settled().events("backend.not_a_reply")) == 5
 
 
 def test_an_endless_line_and_an_endless_reply(scripted, start_gateway, connect):
@@ -446,7 +446,7 @@ def test_an_endless_line_and_an_endless_reply(scripted, start_gateway, connect):
         while line := client.read_line():
             last = line
         assert last == b"421 Backend sent an endless reply.\r\n"
-    assert [event["reason"] for event in gateway.events("session.closed")] == ["backend_endless_reply"] * 2
+    assert [event["reason"] for event in gateway.settled().events("session.closed")] == ["backend_endless_reply"] * 2
     assert gateway.resident_bytes() - before < 16 * MIB
 
 
@@ -580,7 +580,7 @@ def test_data_addresses_of_the_backend_never_reach_the_client(scripted, start_ga
     client.command("XPSV", 451)
     client.command("SITE PASSIVE", 451)
     client.command("PWD", 257)
-    assert len(gateway.events("backend.unasked_reply")) == 2
+    assert len(gateway.settled().events("backend.unasked_reply")) == 2
     assert len(gateway.events("backend.unexpected_reply")) == 2
 
 

@@ -118,7 +118,7 @@ def test_curl_logs_in_with_the_certificate_and_not_without(backends, start_gatew
     assert "reset" not in none.stderr.lower()
     assert "alert" in none.stderr, none.stderr
     gateway.wait_for_event("tls.client_rejected", reason="none_sent", channel="control")
-    assert len(gateway.events("login")) == 1
+    assert len(gateway.settled().events("login")) == 1
 
 
 def test_lftp_logs_in_with_the_certificate_and_not_without(backends, start_gateway, desk):
@@ -327,7 +327,7 @@ def test_a_certificate_logs_in_without_a_password(start_backend, start_gateway, 
     good = lftp(gateway, backend, desk, f"set ssl:cert-file {desk['client.crt']}", f"set ssl:key-file {desk['client.key']}")
     assert good.returncode == 0, good.stderr
     # The log is at debug level: every command and reply is in it.
-    assert backend.password not in gateway.log
+    assert backend.password not in gateway.settled().log
 
 
 def test_each_port_and_each_name_has_rules_of_its_own(backends, start_gateway, desk):

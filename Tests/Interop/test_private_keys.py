@@ -36,7 +36,7 @@ def test_an_encrypted_key_opens(backends, start_gateway, scratch, encrypted, sou
     with Connection.dial(gateway.address("implicit")) as client:
         client.start_tls(tls_context(encrypted))
         assert client.read_line().startswith(b"220")
-    assert "ge heim" not in gateway.log
+    assert "ge heim" not in gateway.settled().log
 
 
 def test_without_a_passphrase_the_start_fails_with_one_sentence(backends, start_gateway, encrypted):
@@ -117,7 +117,7 @@ def test_a_bundle_serves_as_certificate_and_key(backends, start_gateway, scratch
     flags = ("--cert", bundle, f"--key-passphrase-{source}", value)
     gateway = start_gateway(backends("pyftpdlib"), *flags, identity=None, environment={"SECRET": "ge heim ü"})
     greets(gateway, identity)
-    assert "ge heim" not in gateway.log
+    assert "ge heim" not in gateway.settled().log
     assert not gateway.events("key.readable")
 
 

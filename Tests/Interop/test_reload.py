@@ -129,7 +129,7 @@ def test_the_file_of_settings_is_taken_up(backends, start_gateway, scratch, iden
     assert after.command("MKD made-after").code == 550
 
     # The command line still wins: nothing else was said there of what needs a restart.
-    assert not gateway.events("reload.needs_restart")
+    assert not gateway.settled().events("reload.needs_restart")
 
     settings.write_text("access sideways\n")
     assert "access" in gateway.wait_for_event("reload.failed")["reason"]
@@ -228,7 +228,7 @@ def test_many_reloads_under_load_cost_nothing(start_backend, start_gateway, two_
         load.join(60)
         assert not load.failure, load.failure
         assert load.transfers, "a session that has moved nothing"
-    assert not gateway.events("reload.failed")
+    assert not gateway.settled().events("reload.failed")
     assert not [event for event in gateway.events("transfer") if event["code"] != 226]
     resident = gateway.resident_bytes()
     print(
@@ -241,7 +241,7 @@ def test_many_reloads_under_load_cost_nothing(start_backend, start_gateway, two_
     wait_until(lambda: number_of(gateway, "ftpsgate_tls_contexts") == 1, 10, "one set of certificates")
     idle = gateway.open_files()
     for _ in range(10):
-        done = gateway.log.count('"reload.done"')
+        done = gateway.settled().log.count('"reload.done"')
         gateway.signal(signal.SIGHUP)
         wait_until(lambda n=done: gateway.log.count('"reload.done"') > n, 20, "a reload")
     wait_until(lambda: gateway.open_files() <= idle, 5, "no descriptor more")

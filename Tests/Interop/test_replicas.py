@@ -52,7 +52,7 @@ def test_a_session_from_one_resumes_on_the_other(replicas, scratch, identity, ki
     session, is_resumed = greeted(two, context, session)
     assert is_resumed
     assert greeted(one, context, session)[1]
-    assert not one.events("key.readable")
+    assert not one.settled().events("key.readable")
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
@@ -76,7 +76,7 @@ def test_keys_rotate_in_the_file_one_replica_after_the_other(backends, start_gat
     context = tls_context(identity, version)
 
     def rotate(number, which):
-        before = len(gateways[number].events("reload.done"))
+        before = len(gateways[number].settled().events("reload.done"))
         write(copies[number], lines(*which))
         wait_until(lambda: len(gateways[number].events("reload.done")) > before, 10, "the reload")
 

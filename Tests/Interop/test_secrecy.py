@@ -61,7 +61,7 @@ def test_passwords_are_not_logged(scripted, start_gateway, connect):
         client.command(line)
     client.command("PWD", 257)
     gateway.wait_for_event("command", line="PWD")
-    assert "Geheim" not in gateway.log
+    assert "Geheim" not in gateway.settled().log
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,6 @@ def test_a_crowd_behind_one_address(version, workers, habit, users, start_backen
         for transfer in range(2):
             assert (backend.files / f"up-{number}-{transfer}").read_bytes() == _content(number + 1000), number
     assert all(resumed) if habit == "resuming" else not any(resumed)
-    assert [event for event in gateway.events("transfer") if event["code"] != 226] == []
+    assert [event for event in gateway.settled().events("transfer") if event["code"] != 226] == []
     assert gateway.events("data.turned_away") == []
     assert len(gateway.passive_ports()) == 1

@@ -28,9 +28,9 @@ def test_another_try_in_the_same_session(server, backends, start_gateway, connec
     client.command("PWD", 257)
     client.quit()
     gateway.wait_for_event("session.closed")
-    assert PASSWORD not in gateway.log
+    assert PASSWORD not in gateway.settled().log
     assert "a wrong one" not in gateway.log
-    assert len(gateway.events("login.failed")) == 1, gateway.log
+    assert len(gateway.settled().events("login.failed")) == 1, gateway.settled().log
 
 
 def test_too_many_wrong_ones_end_the_session(scripted, start_gateway, connect):

@@ -1,3 +1,4 @@
+import Glibc
 import Synchronization
 import Testing
 
@@ -72,9 +73,14 @@ private final class Lines: Sendable {
         #expect(lines.all.map { String($0.dropLast().split(separator: " ").last ?? "") } == shown)
     }
 
-    @Test func timesAreUTC() {
-        #expect(Timestamp.text(seconds: 0, milliseconds: 7) == "1970-01-01T00:00:00.007Z")
-        #expect(Timestamp.text(seconds: 951_827_696, milliseconds: 250) == "2000-02-29T12:34:56.250Z")
+    @Test(arguments: [
+        (0, 7, "1970-01-01T00:00:00.007Z"), (951_827_696, 250, "2000-02-29T12:34:56.250Z"),
+        (253_402_300_799, 999, "9999-12-31T23:59:59.999Z"),
+    ])
+    func timesAreUTC(seconds: Int, milliseconds: Int, shown: String) {
+        var line = Line()
+        line.append(timespec(tv_sec: seconds, tv_nsec: milliseconds * 1_000_000 + 999_999))
+        #expect(String(decoding: line.bytes, as: UTF8.self) == shown)
     }
 }
 
