@@ -83,7 +83,7 @@ let package = Package(
         .testTarget(
             name: "CommandLineTests",
             dependencies: [
-                "ftpsgate", "Gateway", "FTPSession", "FTPProtocol", "System", "TLS", "TestSupport", "Wire",
+                "ftpsgate", "Gateway", "FTPSession", "FTPProtocol", "PKI", "System", "Telemetry", "TLS", "TestSupport", "Wire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: house),

@@ -60,7 +60,11 @@ public struct Certificate: Sendable, Hashable {
     /// All certificates in a file, in its order; at least one. PEM, also with text between and a key beside them, or one
     /// certificate in DER.
     public static func readAll(file: String) throws(PKIError) -> [Certificate] {
-        let bytes = try File.read(file)
+        try readAll(try File.read(file), file: file)
+    }
+
+    /// - Parameter file: the name that an error tells.
+    static func readAll(_ bytes: [UInt8], file: String) throws(PKIError) -> [Certificate] {
         if bytes.first == 0x30 {
             guard let handle = try? X509Handle(der: bytes), let certificate = try? Certificate(handle, isKept: true) else {
                 throw .damagedCertificate(file: file, reason: "it is neither PEM nor a certificate in DER")

@@ -43,8 +43,6 @@ extension Certificate {
         public var signatureAlgorithm = ""
         /// "AB:CD:…".
         public var sha1Fingerprint = ""
-        /// The TLS feature extension (RFC 7633) asks for a stapled OCSP response.
-        public var mustStaple = false
         /// Where the authority's OCSP responder is.
         public var responders: [String] = []
     }
@@ -90,9 +88,14 @@ extension Certificate {
         details.keyFingerprint = keyFingerprint(of: x509)
         details.signatureAlgorithm = String(cString: OBJ_nid2ln(X509_get_signature_nid(x509)))
         details.sha1Fingerprint = fingerprint(of: x509, EVP_sha1())
-        details.mustStaple = X509_get_ext_by_NID(x509, NID_tlsfeature, -1) >= 0
         details.responders = responders(of: x509)
         return details
+    }
+
+    /// The TLS feature extension (RFC 7633) asks for a stapled OCSP response.
+    public var mustStaple: Bool {
+        guard let handle = try? handle() else { return false }
+        return X509_get_ext_by_NID(handle.pointer, NID_tlsfeature, -1) >= 0
     }
 
     /// Whether `authority` has signed it: the signature is checked, nothing else.

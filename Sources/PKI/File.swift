@@ -27,9 +27,15 @@ package enum File {
 
     package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
-    package static func isFolder(_ path: String) -> Bool {
+    package static func isFolder(_ path: String) -> Bool { kind(path) == S_IFDIR }
+
+    /// Whether it is a pipe or a device, and no file.
+    static func isStream(_ path: String) -> Bool { ![S_IFREG, S_IFDIR, nil].contains(kind(path)) }
+
+    /// S_IFREG, S_IFDIR and so on; nil where there is nothing.
+    static func kind(_ path: String, followsLinks: Bool = true) -> mode_t? {
         var facts = stat()
-        return stat(path, &facts) == 0 && facts.st_mode & S_IFMT == S_IFDIR
+        return (followsLinks ? stat(path, &facts) : lstat(path, &facts)) == 0 ? facts.st_mode & S_IFMT : nil
     }
 
     /// Whether nobody but the owner (and root) can read or change a regular file.

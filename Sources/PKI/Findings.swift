@@ -84,7 +84,7 @@ public struct Finding: Sendable, Equatable {
             let names = (leaf.dnsNames + leaf.ipAddresses).joined(separator: ", ")
             findings.append(.wrong("It is not for \(host), but for \(names.isEmpty ? "no name at all" : names)."))
         }
-        if details.mustStaple {
+        if leaf.mustStaple {
             findings.append(
                 .warning(
                     "It demands a stapled OCSP response (must-staple): put one beside it as FILE.ocsp, or let the gateway fetch it with --ocsp-fetch."

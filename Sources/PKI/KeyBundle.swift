@@ -6,17 +6,26 @@ public struct KeyBundle {
     public let key: PrivateKey
     /// The key's own certificate first.
     public let chain: [Certificate]
+    /// What the very bytes were that it was read from: the certificate's file, and the key's where it is another.
+    package let digests: [FileDigest]
 
-    public init(key: PrivateKey, chain: [Certificate]) {
-        self.key = key
-        self.chain = chain
+    public init(key: PrivateKey, chain: [Certificate]) { self.init(key, chain, []) }
+
+    private init(_ key: PrivateKey, _ chain: [Certificate], _ digests: [FileDigest]) {
+        (self.key, self.chain, self.digests) = (key, chain, digests)
     }
 
     /// From two files: the certificate's with its chain, and the key's.
     /// - Throws: also where they do not belong together.
     public init(certificateFile: String, keyFile: String, passphrase: PassphraseSource?) throws(PKIError) {
-        chain = try Certificate.readAll(file: certificateFile)
-        key = try PrivateKey(file: keyFile, passphrase: passphrase, likely: chain[0].keyAlgorithm)
+        // May hold the key as well.
+        var certificates = try File.read(certificateFile)
+        defer { wipe(&certificates) }
+        chain = try Certificate.readAll(certificates, file: certificateFile)
+        var keys = try File.read(keyFile)
+        defer { wipe(&keys) }
+        key = try PrivateKey(bytes: keys, file: keyFile, passphrase, likely: chain[0].keyAlgorithm)
+        digests = [FileDigest(of: certificates, from: certificateFile), FileDigest(of: keys, from: keyFile)]
         if chain[0].matches(key) { return }
         throw chain.contains { $0.matches(key) }
             ? .notTheFirst(certificateFile: certificateFile, keyFile: keyFile)
@@ -109,7 +118,7 @@ public struct KeyBundle {
         }
         guard let key, let leaf = chain.first else { throw .noBundle(file: file) }
         guard leaf.matches(key) else { throw .mismatch(certificateFile: file, keyFile: file) }
-        self.init(key: key, chain: Self.sorted(leaf, chain.dropFirst()))
+        self.init(key, Self.sorted(leaf, chain.dropFirst()), [FileDigest(of: bytes, from: file)])
     }
 
     /// Each certificate's authority behind it, whatever order the bundle has them in; what does not belong to the chain comes last.

@@ -137,6 +137,11 @@ public enum PKIError: Error, Equatable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// The kernel's number, where a file could not be read or written.
+    package var errno: Int32? {
+        if case .file(_, let number) = self { number } else { nil }
+    }
+
     /// A file that must be there, and is not.
     public static func missingFile(_ path: String) -> PKIError { .file(path: path, errno: ENOENT) }
 

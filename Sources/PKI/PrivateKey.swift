@@ -53,11 +53,7 @@ public final class PrivateKey: @unchecked Sendable {
     ) throws(PKIError) {
         var bytes = try File.read(file)
         defer { wipe(&bytes) }
-        if let algorithm, let pointer = Self.readPlain(bytes, algorithm) {
-            self.init(owning: pointer)
-        } else {
-            try self.init(bytes: bytes, file: file, passphrase)
-        }
+        try self.init(bytes: bytes, file: file, passphrase, likely: algorithm)
     }
 
     /// A key that is not encrypted, in PEM, as it is mostly written. OpenSSL tries every algorithm that it knows where it is not
@@ -76,7 +72,13 @@ public final class PrivateKey: @unchecked Sendable {
     }
 
     /// - Parameter file: the name that an error tells.
-    convenience init(bytes: [UInt8], file: String, _ passphrase: PassphraseSource? = nil) throws(PKIError) {
+    convenience init(
+        bytes: [UInt8], file: String, _ passphrase: PassphraseSource? = nil, likely algorithm: String? = nil
+    ) throws(PKIError) {
+        if let algorithm, let pointer = Self.readPlain(bytes, algorithm) {
+            self.init(owning: pointer)
+            return
+        }
         let answer = Answer(file, passphrase)
         let bio = MemoryBIO(bytes)
         ERR_clear_error()

@@ -7,10 +7,6 @@ public enum TextFile {
 
     /// The whole file, or the kernel's number for why not.
     public static func read(_ path: String) -> Result<String, SystemFailure> {
-        readBytes(path).map { String(decoding: $0, as: UTF8.self) }
-    }
-
-    static func readBytes(_ path: String) -> Result<[UInt8], SystemFailure> {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return .failure(SystemFailure(code: errno)) }
         defer { close(descriptor) }
@@ -20,7 +16,7 @@ public enum TextFile {
             let count = Glibc.read(descriptor, &chunk, chunk.count)
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else { return .failure(SystemFailure(code: errno)) }
-            guard count > 0 else { return .success(bytes) }
+            guard count > 0 else { return .success(String(decoding: bytes, as: UTF8.self)) }
             bytes += chunk[..<count]
             guard bytes.count <= maximumSize else { return .failure(SystemFailure(code: EFBIG)) }
         }

@@ -131,11 +131,3 @@ final class Intermediates: Sendable {
         }
     }
 }
-
-func sha256(_ bytes: [UInt8]) -> [UInt8] {
-    var digest = [UInt8](repeating: 0, count: 32)
-    guard EVP_Digest(bytes, bytes.count, &digest, nil, EVP_sha256(), nil) == 1 else {
-        preconditionFailure("OpenSSL has no SHA-256")
-    }
-    return digest
-}

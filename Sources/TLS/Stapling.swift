@@ -6,46 +6,43 @@ import Synchronization
 /// An authority's word that a certificate is not revoked (RFC 6960), kept beside it as FILE.ocsp and shown to clients that ask.
 struct Staple: Sendable {
     let response: [UInt8]
-    private let certificate: [UInt8]
     /// Seconds since 1970; nil where the response names no end.
     let nextUpdate: Int64?
 
-    /// - Returns: nil where there is no such file.
+    static func file(beside certificateFile: String) -> String { certificateFile + ".ocsp" }
+
+    /// - Returns: no staple where there is no such file; and what the file said.
     /// - Throws: when the file says something else than that this certificate is good.
-    init?(beside certificateFile: String, for certificate: Certificate, issuer: Certificate?) throws(TLSConfigurationError) {
-        let file = certificateFile + ".ocsp"
-        guard File.exists(file) else { return nil }
+    static func read(
+        _ file: String, for certificateFile: String, _ certificate: Certificate, issuer: Certificate?
+    ) throws(TLSConfigurationError) -> (Staple?, FileDigest) {
+        let response: [UInt8]
         do throws(PKIError) {
             response = try File.read(file)
         } catch {
-            throw TLSConfigurationError("\(error)")
+            guard !File.exists(file), let errno = error.errno else { throw TLSConfigurationError("\(error)") }
+            return (nil, .unreadable(errno: errno))
         }
-        self.certificate = certificate.der
         guard let issuer else {
             throw TLSConfigurationError(
                 "\(file): \(certificateFile) must hold the issuer's certificate too, or the response cannot be judged.")
         }
-        switch OCSPResponse.verdict(response, certificate: certificate, issuer: issuer) {
-        case .good(let until): nextUpdate = until
-        case .revoked: throw TLSConfigurationError("\(file): \(Self.revoked); fetch a new one, or remove the file.")
-        case .bad(let reason): throw TLSConfigurationError("\(file): \(reason); fetch a new one, or remove the file.")
+        do throws(TLSConfigurationError) {
+            return (try Staple(response, for: certificate, issuer: issuer), FileDigest(of: response, from: file))
+        } catch {
+            throw TLSConfigurationError("\(file): \(error.description); fetch a new one, or remove the file.")
         }
     }
 
     /// - Throws: when it does not say that the certificate is good.
     init(_ response: [UInt8], for certificate: Certificate, issuer: Certificate) throws(TLSConfigurationError) {
         self.response = response
-        self.certificate = certificate.der
         switch OCSPResponse.verdict(response, certificate: certificate, issuer: issuer) {
         case .good(let until): nextUpdate = until
-        case .revoked: throw TLSConfigurationError(Self.revoked)
+        case .revoked: throw TLSConfigurationError("it says that the certificate is not good")
         case .bad(let reason): throw TLSConfigurationError(reason)
         }
     }
-
-    private static let revoked = "it says that the certificate is not good"
-
-    func isFor(_ der: [UInt8]) -> Bool { certificate == der }
 
     /// An old word is worse than none: some clients refuse it.
     var isFresh: Bool { nextUpdate.map { $0 > Int64(time(nil)) } ?? true }

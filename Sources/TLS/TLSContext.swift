@@ -37,7 +37,8 @@ public final class TLSContext: @unchecked Sendable {
     /// Of the other groups, each made when the first client asks for its name: it takes OpenSSL half a millisecond and 10 KiB, and
     /// there may be thousands of names.
     private let made = Mutex<[Place: ServerContext]>([:])
-    private let staples: [Staple]
+    /// By the certificate that they are for.
+    private let staples: [[UInt8]: Staple]
 
     /// Every name in the certificates, wildcards included.
     public var dnsNames: [String] { groupByName.keys.sorted() }
@@ -45,12 +46,16 @@ public final class TLSContext: @unchecked Sendable {
     /// - Parameters:
     ///   - identities: at least one; the first is for clients that ask for no name, or for an unknown one.
     ///   - store: the one of the context that this one replaces, so that its sessions can be resumed.
-    public init(policy: TLSPolicy, identities: [TLSIdentity], store: SessionStore = SessionStore()) throws(TLSConfigurationError)
-    {
+    ///   - replaced: the context that this one replaces; identities that are in it as well are not checked again.
+    public init(
+        policy: TLSPolicy, identities: [TLSIdentity], store: SessionStore = SessionStore(), replacing replaced: TLSContext? = nil
+    ) throws(TLSConfigurationError) {
         precondition(!identities.isEmpty, "a TLS server needs an identity")
         self.store = store
         self.policy = policy
-        self.staples = identities.compactMap(\.staple)
+        staples = Dictionary(identities.compactMap { identity in identity.staple.map { (identity.leaf.der, $0) } }) { first, _ in
+            first
+        }
         (groups, groupByName) = Self.group(identities)
         var scopes: [Scope: ClientVerification] = [.everyone: try ClientVerification(policy.clientCertificates)]
         for (port, rules) in policy.clientCertificatesByPort { scopes[.port(port)] = try ClientVerification(rules) }
@@ -63,11 +68,17 @@ public final class TLSContext: @unchecked Sendable {
         Self.living.add(1, ordering: .relaxed)
         if groups.count > 1 {
             let trial = try ServerContext(policy, [], scopes[.everyone]!)
-            for identity in groups.dropFirst().joined() { try trial.check(identity) }
+            let checked = replaced.map { $0.policy == policy ? $0.keys : [] } ?? []
+            for identity in groups.dropFirst().joined() where !checked.contains(ObjectIdentifier(identity.key)) {
+                try trial.check(identity)
+            }
         }
     }
 
     deinit { Self.living.subtract(1, ordering: .relaxed) }
+
+    /// Of every identity that OpenSSL has taken. Each reading of an identity makes a key of its own, which so stands for all of it.
+    private var keys: Set<ObjectIdentifier> { Set(groups.joined().map { ObjectIdentifier($0.key) }) }
 
     /// Whether clients that ask for no name can be served at all: in TLS 1.2 and before, ciphers and keys must fit each other.
     public var canServe: Bool {
@@ -120,7 +131,7 @@ public final class TLSContext: @unchecked Sendable {
     func staple(for shown: OpaquePointer) -> Staple? {
         X509_up_ref(shown)
         guard let der = try? X509Handle(owning: shown).der() else { return nil }
-        return staples.first { $0.isFor(der) } ?? store.staples.staple(for: der)
+        return staples[der] ?? store.staples.staple(for: der)
     }
 
     /// Certificates without a file to staple, each with its issuer's.

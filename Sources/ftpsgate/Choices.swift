@@ -333,10 +333,9 @@ struct Choices {
         }
     }
 
-    /// Files and folders whose contents count, besides the self-signed certificate's.
+    /// Files and folders whose contents count, besides those of the identities.
     var files: [String] {
-        identities.flatMap { [$0.certificate, $0.certificate + ".ocsp"] + ($0.key.map { [$0] } ?? []) }
-            + tls.allClientCertificates.flatMap(\.files)
+        tls.allClientCertificates.flatMap(\.files)
             + [ticketKeysFile, ticketSecretFile, clientCertificateLogin, keyPassphrases.file].compactMap { $0 }
     }
 

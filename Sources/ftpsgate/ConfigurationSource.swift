@@ -1,17 +1,23 @@
 import Gateway
+import PKI
 import Synchronization
 import System
 import TLS
 import Telemetry
 
-/// Reads the configuration at the start, and again for each reload, from the same flags and the same environment.
+/// Reads the configuration at the start, and again for each reload, from the same flags and the same environment. A reload takes
+/// over what has not changed.
 final class ConfigurationSource: Sendable {
+    private struct State {
+        /// What was loaded last.
+        var running: LoadedConfiguration?
+        /// What its files said when they were last looked at: something else where that could not be taken up.
+        var seen: [String: FileDigest] = [:]
+    }
+
     private let given: GivenFlags
     private let environment: [String: String]
-    /// Made with the first configuration, and kept.
-    private let store = Mutex<SessionStore?>(nil)
-    /// What the files said when they were last read.
-    private let digest = Mutex(0)
+    private let state = Mutex(State())
 
     init(_ given: GivenFlags, environment: [String: String]) {
         self.given = given
@@ -21,48 +27,44 @@ final class ConfigurationSource: Sendable {
     /// Tells every mistake on standard error, and throws the exit status.
     func first() throws -> LoadedConfiguration {
         do throws(ConfigurationProblems) {
-            return try read()
+            return try load()
         } catch {
             for problem in error.problems { Process.complain("ftpsgate: \(problem)") }
             throw ExitStatus.misconfigured
         }
     }
 
-    private func read() throws(ConfigurationProblems) -> LoadedConfiguration {
-        let loaded = try LoadedConfiguration(given, environment: environment, makesFiles: true, store: store.withLock { $0 })
-        store.withLock { $0 = loaded.store }
+    private func load(now: [String: FileDigest] = [:]) throws(ConfigurationProblems) -> LoadedConfiguration {
+        let running = state.withLock { $0.running }
+        let loaded = try LoadedConfiguration(given, environment: environment, makesFiles: true, replacing: running, now)
+        state.withLock { $0 = State(running: loaded, seen: loaded.digests) }
         return loaded
     }
 
     /// - Parameter first: what the gateway starts with.
     func reloading(_ first: LoadedConfiguration, _ log: EventLog) -> ReloadSource {
-        let files = Mutex(first.files)
-        let digested = FileDigest.of(first.files)
-        digest.withLock { $0 = digested }
-        return ReloadSource(
-            load: { always in
-                let now = FileDigest.of(files.withLock { $0 })
-                let isNew = self.digest.withLock { digest in
-                    defer { digest = now }
-                    return digest != now
-                }
-                guard always || isNew else { return .unchanged }
-                do throws(ConfigurationProblems) {
-                    let loaded = try self.read()
-                    files.withLock { $0 = loaded.files }
-                    let digested = FileDigest.of(loaded.files)
-                    self.digest.withLock { $0 = digested }
-                    loaded.identities.measureExpiry(log)
-                    return .loaded(loaded.gateway, folders: loaded.folders)
-                } catch {
-                    return .refused(error.problems.map(\.description))
-                }
-            },
-            folders: first.folders, interval: first.choices.reloadInterval)
+        ReloadSource(
+            load: { always in self.reload(always, log) }, folders: first.folders, interval: first.choices.reloadInterval)
+    }
+
+    /// The files are read once for all, and then those that changed once more.
+    private func reload(_ always: Bool, _ log: EventLog) -> ReloadSource.Outcome {
+        let seen = state.withLock { $0.seen }
+        let now = Dictionary(uniqueKeysWithValues: seen.keys.map { ($0, FileDigest($0)) })
+        guard always || now != seen else { return .unchanged }
+        // For where it is refused: a broken file is told of once, not at every look.
+        state.withLock { $0.seen = now }
+        do throws(ConfigurationProblems) {
+            let loaded = try load(now: now)
+            loaded.identities.measureExpiry(log)
+            return .loaded(loaded.gateway, folders: loaded.folders)
+        } catch {
+            return .refused(error.problems.map(\.description))
+        }
     }
 }
 
 extension LoadedConfiguration {
     /// Where changes lead to a reload.
-    fileprivate var folders: Set<String> { choices.watchesFiles ? FileDigest.folders(of: files) : [] }
+    fileprivate var folders: Set<String> { choices.watchesFiles ? FileDigest.folders(of: digests.keys) : [] }
 }

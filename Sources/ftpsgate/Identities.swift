@@ -23,26 +23,40 @@ struct Identities {
     private static let days = 3650
     private static let name = "ftpsgate"
 
-    /// - Parameter makesFiles: false for `check`, which leaves everything as it is.
+    /// - Parameters:
+    ///   - makesFiles: false for `check`, which leaves everything as it is.
+    ///   - running: those that are taken over where their files have not changed.
+    ///   - now: what the files of the running ones say.
     /// - Throws: sentences about the files.
-    init(_ choices: Choices, environment: [String: String], makesFiles: Bool) throws(ConfigurationProblems) {
+    init(
+        _ choices: Choices, environment: [String: String], makesFiles: Bool, running: Identities?, _ now: [String: FileDigest]
+    ) throws(ConfigurationProblems) {
         fetchesStaples = choices.fetchesStaples
         if choices.identities.isEmpty {
             keyFiles = choices.secretFiles
             (identities, origin) = try Self.selfSigned(choices, environment, makesFiles: makesFiles)
         } else {
-            identities = try Self.named(choices.identities, choices.keyPassphrases)
+            let running = Dictionary((running?.identities ?? []).map { ($0.certificateFile, $0) }) { first, _ in first }
+            identities = try Self.named(choices.identities, choices.keyPassphrases) { certificate, key in
+                running[certificate].flatMap { $0.isCurrent(keyFile: key, now) ? $0 : nil }
+            }
             origin = .given
             keyFiles = choices.identities.map { $0.key ?? $0.certificate } + choices.secretFiles
         }
     }
 
+    /// - Parameter current: nil where the files must be read.
     private static func named(
-        _ files: [(certificate: String, key: String?)], _ passphrases: Passphrases
+        _ files: [(certificate: String, key: String?)], _ passphrases: Passphrases,
+        _ current: (_ certificate: String, _ key: String?) -> TLSIdentity?
     ) throws(ConfigurationProblems) -> [TLSIdentity] {
         var problems: [ConfigurationProblem] = []
         var loaded: [TLSIdentity] = []
         for (certificate, key) in files {
+            if let known = current(certificate, key) {
+                loaded.append(known)
+                continue
+            }
             do throws(TLSConfigurationError) {
                 loaded.append(
                     try TLSIdentity(certificateFile: certificate, keyFile: key) { (_) throws(PKIError) in try passphrases.read() }
@@ -74,11 +88,6 @@ struct Identities {
         } catch {
             throw ConfigurationProblems([ConfigurationProblem("--state-directory", directory ?? "", sentence: "\(error)")])
         }
-    }
-
-    /// Of the self-signed certificate, where it has any.
-    var files: [String] {
-        if case .selfSigned(let made) = origin { [made.certificateFile, made.keyFile] } else { [] }
     }
 
     /// Tells the operator where the certificate comes from, and how to replace it.
@@ -115,7 +124,7 @@ struct Identities {
         log.metrics.removeAll(of: .certificateExpiry)
         for identity in identities {
             log.metrics.set(.certificateExpiry, ["certificate": identity.certificateFile], to: Int(identity.leaf.notAfter))
-            if identity.leaf.details.mustStaple, !identity.isStapled, !fetchesStaples {
+            if identity.leaf.mustStaple, !identity.isStapled, !fetchesStaples {
                 log.warning(
                     "certificate.must_staple",
                     [

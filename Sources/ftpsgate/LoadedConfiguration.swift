@@ -1,4 +1,5 @@
 import Gateway
+import PKI
 import System
 import TLS
 
@@ -8,8 +9,8 @@ struct LoadedConfiguration {
     let identities: Identities
     let gateway: GatewayConfiguration
     let ignoredVariables: [String]
-    /// Every file and folder whose contents counted.
-    let files: [String]
+    /// What every file and folder said whose contents counted.
+    let digests: [String: FileDigest]
 
     /// Tells every mistake on standard error, and throws the exit status.
     init(_ given: GivenFlags, makesFiles: Bool) throws {
@@ -24,27 +25,39 @@ struct LoadedConfiguration {
     /// The sessions that can be resumed.
     let store: SessionStore
 
-    /// - Parameter store: the running gateway's, so that its sessions can be resumed after a reload.
+    /// - Parameters:
+    ///   - running: what is to be replaced. Its sessions can be resumed, and what has not changed of it is taken over.
+    ///   - now: what its files say now.
     init(
-        _ given: GivenFlags, environment: [String: String], makesFiles: Bool, store: SessionStore? = nil
+        _ given: GivenFlags, environment: [String: String], makesFiles: Bool,
+        replacing running: LoadedConfiguration? = nil, _ now: [String: FileDigest] = [:]
     ) throws(ConfigurationProblems) {
-        let settings = Settings(given: given, environment: environment)
+        // Each file is looked at before it is read: what changes in between is then read once more, and not missed.
+        var digests: [String: FileDigest] = [:]
+        func look(at file: String) { digests[file] = now[file] ?? FileDigest(file) }
+        let settings = Settings(given: given, environment: environment) { file in
+            look(at: file)
+            return TextFile.read(file)
+        }
         var reader = SettingsReader(settings)
         var choices = Choices(&reader)
         choices.useTrustedAuthorities(of: environment, makesFiles: makesFiles && reader.problems.isEmpty)
+        choices.files.forEach(look)
         choices.readCertificateLogins(&reader)
         self.choices = choices
         ignoredVariables = settings.ignored
         var problems = reader.problems
         do throws(ConfigurationProblems) {
-            identities = try Identities(choices, environment: environment, makesFiles: makesFiles && problems.isEmpty)
+            identities = try Identities(
+                choices, environment: environment, makesFiles: makesFiles && problems.isEmpty, running: running?.identities, now)
             do throws(TLSConfigurationError) {
                 let source = try choices.ticketKeySource(environment, makesFiles: makesFiles && problems.isEmpty)
                 let store =
-                    store
+                    running?.store
                     ?? SessionStore(
                         ticketKeys: TicketKeys(source, rotation: choices.ticketRotation, lifetime: choices.tls.sessionLifetime))
-                let context = try TLSContext(policy: choices.tls, identities: identities.identities, store: store)
+                let context = try TLSContext(
+                    policy: choices.tls, identities: identities.identities, store: store, replacing: running?.gateway.tls)
                 gateway = choices.configuration(context)
                 self.store = store
                 if problems.isEmpty { store.ticketKeys.use(source) }
@@ -56,7 +69,9 @@ struct LoadedConfiguration {
             throw ConfigurationProblems(problems)
         }
         guard problems.isEmpty else { throw ConfigurationProblems(problems) }
-        files = choices.files + identities.files + [settings.file].compactMap { $0 }
+        // The certificates' files are not looked at, but known by the very bytes that were read.
+        for (file, digest) in identities.identities.lazy.flatMap(\.said) where digests[file] == nil { digests[file] = digest }
+        self.digests = digests
     }
 }
 

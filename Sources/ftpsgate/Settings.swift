@@ -18,8 +18,6 @@ struct Settings {
     private(set) var values: [String: Setting] = [:]
     /// What is wrong already, before anything is judged.
     private(set) var problems: [ConfigurationProblem] = []
-    /// The file that `--config` names.
-    private(set) var file: String?
     /// Names in the environment that look like settings and are none.
     private(set) var ignored: [String] = []
 
@@ -62,7 +60,6 @@ struct Settings {
                 ConfigurationProblem("--config", path, "it cannot be read (\(failure))", "name a file that this user can read"))
             return
         }
-        file = path
         let names = FlagNames.all.subtracting(["config"])
         var found: [String: Setting] = [:]
         for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {

@@ -126,6 +126,24 @@ import Testing
         _ = try TLSContext(policy: TLSPolicy(), identities: all)
         all.insert(try identities.make("weak.example.com", .rsa(bits: 1024)), at: place)
         #expect(throws: TLSConfigurationError.self) { try TLSContext(policy: TLSPolicy(), identities: all) }
+        // Taken before under other rules.
+        var lax = TLSPolicy()
+        lax.ciphers = "DEFAULT:@SECLEVEL=0"
+        let before = try TLSContext(policy: lax, identities: all)
+        _ = try TLSContext(policy: lax, identities: all, replacing: before)
+        #expect(throws: TLSConfigurationError.self) { try TLSContext(policy: TLSPolicy(), identities: all, replacing: before) }
+    }
+
+    @Test func anIdentityThatServedNobodyIsJudgedWhenItDoes() throws {
+        let identities = Identities()
+        let (first, weak) = try (
+            identities.make("one.example.com"), identities.make("weak", names: ["a.example.com"], .rsa(bits: 1024))
+        )
+        let shadow = try identities.make("strong", names: ["a.example.com"], .rsa(bits: 2048))
+        let before = try TLSContext(policy: TLSPolicy(), identities: [first, shadow, weak])
+        #expect(throws: TLSConfigurationError.self) {
+            try TLSContext(policy: TLSPolicy(), identities: [first, weak], replacing: before)
+        }
     }
 
     @Test(arguments: TLSVersion.allCases)
