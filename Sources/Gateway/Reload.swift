@@ -88,16 +88,20 @@ final class Reloader {
         guard folders != watched else { return }
         watched = folders
         do throws(SystemError) {
-            watcher = try FolderWatcher(folders, loop: loop) { [unowned self] in
-                guard !isSettling else { return }
-                isSettling = true
-                settling?.start(after: Self.settlingTime)
-            }
+            watcher = try FolderWatcher(folders, loop: loop) { [unowned self] in settle() }
+            // For what has changed since the files were read, when nobody watched.
+            if !folders.isEmpty { settle() }
         } catch {
             log.warning(
                 "reload.not_watching",
                 ["reason": .string("\(error)"), "remedy": "send SIGHUP after changes, or set --reload-interval"])
         }
+    }
+
+    private func settle() {
+        guard !isSettling else { return }
+        isSettling = true
+        settling?.start(after: Self.settlingTime)
     }
 
     func begin(_ cause: Cause) {
