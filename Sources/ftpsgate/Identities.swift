@@ -34,7 +34,7 @@ struct Identities {
         fetchesStaples = choices.fetchesStaples
         if choices.identities.isEmpty {
             keyFiles = choices.secretFiles
-            (identities, origin) = try Self.selfSigned(choices, environment, makesFiles: makesFiles)
+            (identities, origin) = try Self.selfSigned(choices, environment, makesFiles: makesFiles, running)
         } else {
             let running = Dictionary((running?.identities ?? []).map { ($0.certificateFile, $0) }) { first, _ in first }
             identities = try Self.named(choices.identities, choices.keyPassphrases) { certificate, key in
@@ -70,7 +70,7 @@ struct Identities {
     }
 
     private static func selfSigned(
-        _ choices: Choices, _ environment: [String: String], makesFiles: Bool
+        _ choices: Choices, _ environment: [String: String], makesFiles: Bool, _ running: Identities?
     ) throws(ConfigurationProblems) -> ([TLSIdentity], Origin) {
         let host = Process.hostName.flatMap { isHostName($0) && $0 != "localhost" ? $0 : nil }
         let dnsNames = ["localhost"] + (host.map { [$0] } ?? [])
@@ -78,6 +78,8 @@ struct Identities {
         let directory = makesFiles ? StateDirectory.prepare(choices.stateDirectory, environment: environment) : nil
         do {
             guard let directory else {
+                // Clients know it by its fingerprint.
+                if let running, case .unsaved = running.origin { return (running.identities, running.origin) }
                 let unsaved = try UnsavedIdentity(commonName: name, dnsNames: dnsNames, ipAddresses: addresses, days: days)
                 let tried = StateDirectory.candidates(choices.stateDirectory, environment: environment)
                 return ([TLSIdentity(unsaved)], .unsaved(fingerprint: unsaved.certificate.sha256Fingerprint, tried: tried))

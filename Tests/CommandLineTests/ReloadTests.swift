@@ -164,6 +164,13 @@ import Testing
         }
     }
 
+    @Test func aCertificateInMemoryStays() throws {
+        let before = try load(given([]))
+        #expect(read(try load(given([]), replacing: before), after: before) == [])
+        let after = try load(replacing: before)
+        #expect(read(after, after: before) == Self.names)
+    }
+
     @Test func whatChangesDuringTheStartIsSeenAfterwards() throws {
         let source = ConfigurationSource(try given(), environment: ["HOME": folder.path])
         let first = try source.first()
