@@ -26,10 +26,14 @@ def two_identities(scratch):
     return make_identity(first), make_identity(second)
 
 
-def shown(gateway):
-    """The SHA-256 of the certificate that the gateway shows now."""
-    host, port = gateway.address("implicit")
-    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((host, port)))).hexdigest()
+def shown(gateway, name=None):
+    """The SHA-256 of the certificate that the gateway shows now, to clients that ask for a name."""
+    context = ssl._create_unverified_context()
+    with (
+        socket.create_connection(gateway.address("implicit"), timeout=10) as raw,
+        context.wrap_socket(raw, server_hostname=name) as client,
+    ):
+        return hashlib.sha256(client.getpeercert(binary_form=True)).hexdigest()
 
 
 def digest(identity):
@@ -73,6 +77,28 @@ def make_copy(identity):
     copy = Path(f"{identity.certificate}.copy")
     copy.write_bytes(Path(identity.certificate).read_bytes())
     return type(identity)(copy, identity.key)
+
+
+def test_one_of_several_certificates_is_replaced(backends, start_gateway, identity, scratch):
+    names = ["one.example.com", "two.example.com", "three.example.com"]
+    identities = {name: make_identity(scratch, name, name, f"DNS:{name}") for name in names}
+    everyone = {None: identity, **identities}
+    flags = [part for i in everyone.values() for part in ("--cert", i.certificate, "--key", i.key)]
+    gateway = start_gateway(backends("pyftpdlib"), *flags)
+    assert {name: shown(gateway, name) for name in everyone} == {name: digest(i) for name, i in everyone.items()}
+
+    (scratch / "new").mkdir()
+    new = make_identity(scratch / "new", "two", names[1], f"DNS:{names[1]}")
+    replace(identities[names[1]].key, new.key)
+    replace(identities[names[1]].certificate, new.certificate)
+    wait_until(lambda: shown(gateway, names[1]) == digest(new), 5, "the new certificate")
+    assert {name: shown(gateway, name) for name in everyone} == {
+        name: digest(new if name == names[1] else i) for name, i in everyone.items()
+    }
+    # And none is lost by another reload.
+    gateway.signal(signal.SIGHUP)
+    gateway.wait_for_event("reload.done", cause="signal")
+    assert {name: shown(gateway, name) for name in everyone} == {name: digest(i) for name, i in everyone.items()}
 
 
 def test_a_swapped_link_is_a_change(backends, start_gateway, scratch):
