@@ -18,7 +18,11 @@ public enum FileDigest: Hashable, Sendable {
     private init(_ path: String, entersFolder: Bool) {
         switch File.kind(path) {
         case S_IFDIR where entersFolder:
-            let files = Self.names(in: path).map { ($0, FileDigest("\(path)/\($0)", entersFolder: false)) }
+            guard let names = Self.names(in: path) else {
+                self = .unreadable(errno: errno)
+                return
+            }
+            let files = names.map { ($0, FileDigest("\(path)/\($0)", entersFolder: false)) }
             self = .folder(Dictionary(uniqueKeysWithValues: files))
         case nil, S_IFREG, S_IFDIR:
             do throws(PKIError) {
@@ -38,8 +42,9 @@ public enum FileDigest: Hashable, Sendable {
         self = File.isStream(file) ? .stream : .contents(sha256: sha256(bytes))
     }
 
-    private static func names(in folder: String) -> Set<String> {
-        guard let stream = opendir(folder) else { return [] }
+    /// Nil with `errno` where they cannot be listed.
+    private static func names(in folder: String) -> Set<String>? {
+        guard let stream = opendir(folder) else { return nil }
         defer { closedir(stream) }
         var names: Set<String> = []
         while let entry = readdir(stream) {

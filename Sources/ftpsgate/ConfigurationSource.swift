@@ -1,4 +1,5 @@
 import Gateway
+import Glibc
 import PKI
 import Synchronization
 import System
@@ -8,11 +9,27 @@ import Telemetry
 /// Reads the configuration at the start, and again for each reload, from the same flags and the same environment. A reload takes
 /// over what has not changed.
 final class ConfigurationSource: Sendable {
-    private struct State {
+    struct State {
         /// What was loaded last.
         var running: LoadedConfiguration?
         /// What its files said when they were last looked at: something else where that could not be taken up.
         var seen: [String: FileDigest] = [:]
+        /// Whether files have been looked at since the start read them.
+        var hasLooked = false
+
+        /// Whether there is news in what files say now.
+        ///
+        /// The first look comes right after the start, when root may have been given up (`--user`): what only root may read is no
+        /// news then. It is from the next change on: that a reload is refused must be told.
+        mutating func takes(_ now: [String: FileDigest]) -> Bool {
+            let isFirst = !hasLooked
+            hasLooked = true
+            let forbidden = FileDigest.unreadable(errno: EACCES)
+            guard now.contains(where: { $0.value != seen[$0.key] && !(isFirst && $0.value == forbidden) }) else { return false }
+            // For where it is refused: a broken file is told of once, not at every look.
+            seen = now
+            return true
+        }
     }
 
     private let given: GivenFlags
@@ -37,7 +54,7 @@ final class ConfigurationSource: Sendable {
     private func load(now: [String: FileDigest] = [:]) throws(ConfigurationProblems) -> LoadedConfiguration {
         let running = state.withLock { $0.running }
         let loaded = try LoadedConfiguration(given, environment: environment, makesFiles: true, replacing: running, now)
-        state.withLock { $0 = State(running: loaded, seen: loaded.digests) }
+        state.withLock { ($0.running, $0.seen) = (loaded, loaded.digests) }
         return loaded
     }
 
@@ -51,9 +68,7 @@ final class ConfigurationSource: Sendable {
     private func reload(_ always: Bool, _ log: EventLog) -> ReloadSource.Outcome {
         let seen = state.withLock { $0.seen }
         let now = Dictionary(uniqueKeysWithValues: seen.keys.map { ($0, FileDigest($0)) })
-        guard always || now != seen else { return .unchanged }
-        // For where it is refused: a broken file is told of once, not at every look.
-        state.withLock { $0.seen = now }
+        guard state.withLock({ $0.takes(now) }) || always else { return .unchanged }
         do throws(ConfigurationProblems) {
             let loaded = try load(now: now)
             loaded.identities.measureExpiry(log)

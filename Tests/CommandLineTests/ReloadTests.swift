@@ -188,6 +188,17 @@ import Testing
         }
     }
 
+    @Test func whatOnlyRootMayReadIsNoNewsAtTheStart() {
+        let (file, other) = (FileDigest.contents(sha256: [1]), FileDigest.contents(sha256: [2]))
+        let forbidden = FileDigest.unreadable(errno: 13)
+        var state = ConfigurationSource.State(seen: ["a": file, "b": file])
+        let looks = (0..<3).map { _ in state.takes(["a": file, "b": forbidden]) }
+        #expect(looks == [false, true, false])
+        state = ConfigurationSource.State(seen: ["a": file, "b": file])
+        let isNews = state.takes(["a": other, "b": forbidden])
+        #expect(isNews)
+    }
+
     @Test func aBrokenFileIsToldOfOnceAndTakenUpWhenItIsMended() throws {
         let source = ConfigurationSource(try given(), environment: ["HOME": folder.path])
         let reload = source.reloading(try source.first(), EventLog(level: .error, format: .text))
