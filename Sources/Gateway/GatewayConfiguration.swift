@@ -158,6 +158,8 @@ public struct GatewayConfiguration: Sendable {
     /// 0 means no limit.
     public var maxSessions = 0
     public var maxSessionsPerAddress = 0
+    /// Sessions that may begin in a second; 0 means no limit. Those who come too soon wait in the kernel's queue.
+    public var maxHandshakeRate = 0
     /// Event loops, each on a thread of its own; 1 to 256.
     public var workers = 1
 

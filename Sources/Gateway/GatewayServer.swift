@@ -51,6 +51,9 @@ public final class GatewayServer {
     private let plans: WaitingPlans
     private var missingPorts: MissingPorts?
     private let admission: Admission
+    private var pace: AcceptPace
+    /// When it was told last that clients have to wait.
+    private var throttleTold: Duration?
     private var phase = Phase.serving
     private var ending = Ending.drained
     private var endTimers: [LoopTimer] = []
@@ -68,6 +71,8 @@ public final class GatewayServer {
 
     /// Half a millisecond's work.
     private static let portsPerTurn = 64
+    /// Between two lines that say that clients have to wait.
+    private static let throttleTelling: Duration = .seconds(60)
     /// From the last word to the clients to the end, whatever still hangs.
     private static let forceLimit: Duration = .milliseconds(600)
 
@@ -84,12 +89,14 @@ public final class GatewayServer {
         } catch {
             throw StartError(description: "\(error); raise the limit of open files.")
         }
+        pace = AcceptPace(perSecond: configuration.maxHandshakeRate, now: loop.now)
         var control: [(Listener, GatewayConfiguration.Listener.Mode)] = []
         var hosts: [IPAddress?] = []
         var accept: (consuming Socket, GatewayConfiguration.Listener.Mode) -> Void = { _, _ in }
+        var delay: () -> Duration? = { nil }
         for listener in configuration.listeners {
             let socket = try ListeningSockets.open(listener)
-            let opened = try Self.listen(socket, loop, log) { accept($0, listener.mode) }
+            let opened = try Self.listen(socket, loop, log, delay: { delay() }) { accept($0, listener.mode) }
             control.append((opened, listener.mode))
             let handedOver = opened.address.ip.isUnspecified ? nil : opened.address.ip
             hosts.append(listener.inherited == nil ? listener.host : handedOver)
@@ -101,15 +108,17 @@ public final class GatewayServer {
         workers = try Self.handles(configuration.workers)
         plans = WaitingPlans { [mailboxes = workers.map(\.mailbox)] in mailboxes[$0].post(.plan($1)) }
         accept = { [unowned self] in accepted($0, $1) }
+        delay = { [unowned self] in acceptDelay() }
         if opensAllFirst { while !opening.isOver { openSomePorts() } }
     }
 
     private static func listen(
-        _ socket: consuming Socket, _ loop: EventLoop, _ log: EventLog, _ onAccept: @escaping (consuming Socket) -> Void
+        _ socket: consuming Socket, _ loop: EventLoop, _ log: EventLog, delay: @escaping () -> Duration?,
+        _ onAccept: @escaping (consuming Socket) -> Void
     ) throws(StartError) -> Listener {
         do throws(SystemError) {
             return try Listener(
-                socket: socket, loop: loop,
+                socket: socket, loop: loop, delay: delay,
                 onExhausted: {
                     log.error("accept.exhausted", ["reason": .string("\($0)"), "remedy": "raise the limit of open files"])
                 },
@@ -263,6 +272,7 @@ public final class GatewayServer {
             configuration = new
             stapleFetcher?.post(new.tls)
             admission.use(new)
+            pace.use(perSecond: new.maxHandshakeRate, at: loop.now)
             for worker in workers { worker.mailbox.post(.configuration(new)) }
         }
         if let ready { report(.ready(ready)) }
@@ -292,10 +302,26 @@ public final class GatewayServer {
         for worker in workers { worker.mailbox.post(.leave) }
     }
 
+    private func acceptDelay() -> Duration? {
+        guard let delay = pace.delay(at: loop.now) else { return nil }
+        if throttleTold.map({ loop.now - $0 >= Self.throttleTelling }) ?? true {
+            throttleTold = loop.now
+            log.warning(
+                "accept.throttled",
+                [
+                    "rate": .integer(configuration.maxHandshakeRate),
+                    "message": "More clients come than --max-handshake-rate lets in; they wait. This is said once a minute.",
+                ])
+        }
+        return delay
+    }
+
     private func accepted(_ socket: consuming Socket, _ mode: GatewayConfiguration.Listener.Mode) {
         guard let peer = socket.peerAddress() else { return }
         do throws(Admission.Refusal) {
             let index = try admission.admit(peer.ip.unmapped)
+            // Who is turned away has cost nothing.
+            pace.take()
             let port = socket.localPort
             workers[index].mailbox.post(.connection(descriptor: socket.take(), peer: peer, localPort: port, mode: mode))
         } catch {

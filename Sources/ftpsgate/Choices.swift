@@ -44,6 +44,7 @@ struct Choices {
     var timeouts = GatewayConfiguration.Timeouts()
     var maxSessions = 0
     var maxSessionsPerAddress = 0
+    var maxHandshakeRate = 0
     var workers = 1
     /// Nil when it is off.
     var admin: AdminServer.Address?
@@ -265,6 +266,7 @@ struct Choices {
     private mutating func readLimits(_ reader: inout SettingsReader) {
         if let number = reader.number("max-sessions", in: 0...Self.largeNumber) { maxSessions = number }
         if let number = reader.number("max-sessions-per-address", in: 0...Self.largeNumber) { maxSessionsPerAddress = number }
+        if let number = reader.number("max-handshake-rate", in: 0...Self.largeNumber) { maxHandshakeRate = number }
         if let number = reader.number("max-login-attempts", in: 0...Self.largeNumber) { session.maxLoginAttempts = number }
         readSizes(&reader)
         if let limit = reader.duration("idle-timeout") { timeouts.idle = limit }
@@ -362,6 +364,7 @@ struct Choices {
         configuration.timeouts = timeouts
         configuration.maxSessions = maxSessions
         configuration.maxSessionsPerAddress = maxSessionsPerAddress
+        configuration.maxHandshakeRate = maxHandshakeRate
         configuration.workers = workers
         return configuration
     }

@@ -23,7 +23,8 @@ enum FlagNames {
         "passive-ports", "passive-address", "passive-port-offset", "passive-port-map", "data-session", "verify-before-store",
         "upload-eof", "active-source-port", "access",
         // Limits and clocks.
-        "max-sessions", "max-sessions-per-address", "max-login-attempts", "max-command-line", "max-user-length",
+        "max-sessions", "max-sessions-per-address", "max-handshake-rate", "max-login-attempts", "max-command-line",
+        "max-user-length",
         "max-password-length", "max-path-length", "max-reply-line", "max-reply-bytes", "max-reply-lines", "idle-timeout",
         "login-timeout", "handshake-timeout", "data-timeout", "connect-timeout", "reply-timeout", "drain-timeout", "drain-delay",
         // Operation.

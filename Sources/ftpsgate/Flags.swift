@@ -277,6 +277,11 @@ struct LimitFlags: ParsableArguments, Sendable {
     var maxSessions: String?
     @Option(help: ArgumentHelp("Sessions of one client address at a time; 0: no limit. Default: 0.", valueName: "n"))
     var maxSessionsPerAddress: String?
+    @Option(
+        help: ArgumentHelp(
+            "Sessions that begin in a second, and with them TLS handshakes of strangers; further clients wait. 0: no limit. Default: 0.",
+            valueName: "n"))
+    var maxHandshakeRate: String?
     @Option(help: ArgumentHelp("Failed logins before a session is closed; 0: no limit. Default: 5.", valueName: "n"))
     var maxLoginAttempts: String?
     @Option(

@@ -1,6 +1,11 @@
 """--max-command-line and its kin: beyond each limit there is one clear refusal, with its reason in the log."""
 
+import threading
+import time
+
 import pytest
+from processes import wait_until
+from raw_client import RawClient, tls_context
 
 
 def test_command_lines(scripted, start_gateway, connect):
@@ -69,3 +74,34 @@ def test_replies_that_nobody_asked_for(scripted, start_gateway, connect):
     assert client.read() == b"" and client.ended == "close_notify"
     assert gateway.wait_for_event("session.closed")["reason"] == "backend_unasked_replies"
     assert len(gateway.settled().events("backend.unasked_reply")) == 100
+
+
+def test_handshakes_are_let_in_at_their_rate(start_gateway, scripted, connect, identity):
+    """Far more clients than may come: those who are let in keep the rate, the others wait, and nobody is turned away."""
+    rate, seconds = 40, 3
+    gateway = start_gateway(scripted(), "--max-handshake-rate", rate, "--workers", "1")
+    # Who is here is not slowed down.
+    inside = connect(gateway)
+    times = []
+    ends = threading.Event()
+
+    def crowd():
+        while not ends.is_set():
+            with RawClient(gateway.address("implicit"), implicit=True, context=tls_context(identity), timeout=30) as client:
+                client.expect(220)
+                times.append(time.monotonic())
+
+    threads = [threading.Thread(target=crowd, daemon=True) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: len(times) > rate // 2, what="the first clients")
+    began, first = time.monotonic(), len(times)
+    while time.monotonic() - began < seconds:
+        inside.command("NOOP", 200)
+    passed, let_in = time.monotonic() - began, len(times) - first
+    ends.set()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive(), "everybody's turn comes"
+    assert rate * passed * 0.9 - 1 <= let_in <= rate * passed * 1.1 + rate / 10
+    assert len(gateway.settled().events("accept.throttled", rate=rate)) == 1

@@ -34,6 +34,26 @@ struct ListenerTests {
         withExtendedLifetime(peer) {}
     }
 
+    /// Who comes too soon stays in the kernel's queue, and nobody is lost.
+    @Test func itTakesItsTime() throws {
+        let loop = try EventLoop()
+        var accepted: [Duration] = []
+        var asked = 0
+        let socket = try Socket.listening(on: SocketAddress(ip: loopback, port: 0))
+        let listener = try Listener(
+            socket: socket, loop: loop,
+            delay: {
+                asked += 1
+                return asked % 2 == 1 ? .milliseconds(20) : nil
+            },
+            { _ in accepted.append(loop.now) })
+        let peers = (0..<4).map { _ in RawSocket.connected(to: listener.address) }
+        #expect(loop.run(until: { accepted.count == 4 }))
+        for (earlier, later) in zip(accepted, accepted.dropFirst()) { #expect(later - earlier >= .milliseconds(15)) }
+        #expect(asked < 20)
+        withExtendedLifetime(peers) {}
+    }
+
     @Test func aClosedListenerRefuses() throws {
         let loop = try EventLoop()
         var accepted = 0
