@@ -96,7 +96,8 @@ public final class GatewayServer {
         var delay: () -> Duration? = { nil }
         for listener in configuration.listeners {
             let socket = try ListeningSockets.open(listener)
-            let opened = try Self.listen(socket, loop, log, delay: { delay() }) { accept($0, listener.mode) }
+            let opened = try Self.listen(
+                socket, loop, log, delay: { delay() }, onAccept: { accept($0, listener.mode) })
             control.append((opened, listener.mode))
             let handedOver = opened.address.ip.isUnspecified ? nil : opened.address.ip
             hosts.append(listener.inherited == nil ? listener.host : handedOver)
@@ -114,7 +115,7 @@ public final class GatewayServer {
 
     private static func listen(
         _ socket: consuming Socket, _ loop: EventLoop, _ log: EventLog, delay: @escaping () -> Duration?,
-        _ onAccept: @escaping (consuming Socket) -> Void
+        onAccept: @escaping (consuming Socket) -> Void
     ) throws(StartError) -> Listener {
         do throws(SystemError) {
             return try Listener(
