@@ -150,47 +150,65 @@ final class SimulatedAcceptor: Acceptor {
     }
 }
 
-/// One end of a simulated connection, as its owner holds it: letting go of it closes it, like a descriptor's owner does.
+/// One end of a simulated connection, as its owner holds it: letting go of it closes it, like a descriptor's owner does. What
+/// has blocked is not tried again before it is ready, as with `SocketTransport`.
 final class SimulatedTransport: Transport {
     let end: SimulatedEnd
     var onReady: (() -> Void)?
     /// Who has not tried yet is not called.
     private var isWatched = false
     private var isAwake = false
-    private var awaitsMore = false
+    private var isReadable = true
+    private var isWritable = true
     private var isDrained = false
 
     fileprivate init(_ end: SimulatedEnd) {
         self.end = end
-        end.onReady = { [weak self] in
+        end.onReady = { [weak self] readiness in
             guard let self, isWatched else { return }
-            awaitsMore = false
+            if readiness.contains(.read) { isReadable = true }
+            if readiness.contains(.write) { isWritable = true }
             onReady?()
         }
     }
 
-    private func watching(_ result: IOResult) -> IOResult {
-        if result == .wouldBlock { isWatched = true }
+    var localAddress: SocketAddress { end.localAddress }
+    var peerAddress: SocketAddress { end.peerAddress }
+
+    func receive(into buffer: UnsafeMutableRawBufferPointer) -> IOResult {
+        guard isReadable else { return .wouldBlock }
+        let result = end.receive(into: buffer)
+        if case .bytes(let count) = result { isDrained = count < buffer.count }
+        if result == .wouldBlock { waitToRead() }
         return result
     }
 
-    var localAddress: SocketAddress { end.localAddress }
-    var peerAddress: SocketAddress { end.peerAddress }
-    func receive(into buffer: UnsafeMutableRawBufferPointer) -> IOResult {
-        guard !awaitsMore else { return watching(.wouldBlock) }
-        let result = end.receive(into: buffer)
-        if case .bytes(let count) = result { isDrained = count < buffer.count }
-        return watching(result)
-    }
     func peek(into buffer: UnsafeMutableRawBufferPointer) -> IOResult {
         isWatched = true
         return end.peek(into: buffer)
     }
-    func send(_ bytes: UnsafeRawBufferPointer) -> IOResult { watching(end.send(bytes)) }
+
+    func send(_ bytes: UnsafeRawBufferPointer) -> IOResult {
+        guard isWritable else { return .wouldBlock }
+        let result = end.send(bytes)
+        if result == .wouldBlock {
+            isWritable = false
+            isWatched = true
+        }
+        return result
+    }
+
     func finishWriting() { end.finishWriting() }
     func gather(_ count: Int) { end.gather(count) }
-    func awaitMore() { awaitsMore = isDrained }
-    func askAgain() { awaitsMore = false }
+    func awaitMore() { if isDrained { waitToRead() } }
+    func askAgain() { isReadable = true }
+
+    private func waitToRead() {
+        isReadable = false
+        guard !isWatched else { return }
+        isWatched = true
+        end.notifyIfReadable()
+    }
 
     func wake() {
         guard !isAwake else { return }
@@ -219,7 +237,7 @@ final class SimulatedTransport: Transport {
 final class SimulatedEnd {
     let localAddress: SocketAddress
     let peerAddress: SocketAddress
-    fileprivate var onReady: (() -> Void)?
+    fileprivate var onReady: ((Watcher.Readiness) -> Void)?
     fileprivate var other: SimulatedEnd?
     private let network: SimulatedNetwork
 
@@ -266,7 +284,7 @@ final class SimulatedEnd {
             return hasReceivedFIN ? .endOfStream : .wouldBlock
         }
         if world.random.oneIn(weather.spuriousBlockEvery) {
-            notify(after: weather.latency)
+            notify(after: weather.latency, [.read])
             return .wouldBlock
         }
         let count = move(min(buffer.count, unreadCount))
@@ -313,8 +331,15 @@ final class SimulatedEnd {
 
     func gather(_ count: Int) {
         threshold = count
-        if unreadCount > 0, hasGathered { notify(after: .zero) }
+        notifyIfReadable()
     }
+
+    fileprivate func notifyIfReadable() {
+        if isReadable { notify(after: .zero) }
+    }
+
+    private var isReadable: Bool { hasGathered || hasReceivedFIN || failure != nil }
+    private var isWritable: Bool { failure != nil || outgoing.count < weather.capacity }
 
     /// It is told as well when there is no room for more.
     private var hasGathered: Bool { unreadCount >= min(threshold, weather.capacity) }
@@ -406,13 +431,17 @@ final class SimulatedEnd {
 
     fileprivate func wake(_ body: @escaping () -> Void) { world.after(.zero, body) }
 
-    fileprivate func notify(after delay: Duration) {
+    /// - Parameter anyway: said to be ready though it may not be.
+    private func notify(after delay: Duration, _ anyway: Watcher.Readiness = []) {
         guard !isNotifying || delay > .zero else { return }
         if delay == .zero { isNotifying = true }
         world.after(delay) { [weak self] in
             guard let self else { return }
             if delay == .zero { isNotifying = false }
-            onReady?()
+            var readiness = anyway
+            if isReadable { readiness.insert(.read) }
+            if isWritable { readiness.insert(.write) }
+            onReady?(readiness)
         }
     }
 }
