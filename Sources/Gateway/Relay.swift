@@ -185,8 +185,10 @@ final class Relay {
     }
 
     private func gather() {
+        // What the sink's peer says runs the relay too: a wait that has begun is not begun again.
+        guard gathering.isOn, !gathering.isWaiting else { return }
         gathering.wait(scheduler.now)
-        if gathering.isWaiting { gatheringTimer.start(after: Gathering.limit) }
+        gatheringTimer.start(after: Gathering.limit)
     }
 
     private func stopGathering() {

@@ -174,6 +174,29 @@ struct RelayTests {
         }
     }
 
+    /// What the sink's peer says runs the relay, and is no reason to wait for the source anew.
+    @Test func aReaderThatTalksDoesNotHoldBackWhatIsGathered() throws {
+        let scene = Scene(seed: 1)
+        let world = scene.world
+        let (sink, client) = try #require(scene.stream(.tls13))
+        let (transport, backend) = scene.connection()
+        let source = Stream(transport, staging: scene.staging)
+        let relay = Relay(
+            from: source, to: sink, staging: scene.staging, scheduler: world, gathering: .init(smallest: 1000, interval: 1000)
+        ) { _ in }
+        source.transport.onReady = { relay.pump() }
+        sink.transport.onReady = {
+            _ = sink.readAll()
+            relay.pump()
+        }
+        relay.pump()
+        backend.send(scene.random.bytes(2000))
+        #expect(world.run(until: { client.received.count == 2000 }))
+        for moment in 1...100 { world.after(.milliseconds(moment * 5)) { client.send([1]) } }
+        backend.send([2])
+        #expect(world.run(until: { client.received.count == 2001 }, within: .milliseconds(100)))
+    }
+
     /// A record arrives in two segments, far apart in time.
     @Test(arguments: TLSVersion.allCases)
     func halfARecordWaitsForItsOtherHalf(_ version: TLSVersion) throws {
