@@ -142,8 +142,11 @@ public final class TLSConnection {
         SSL_set_bio(ssl, bio.pointer, bio.pointer)
         SSL_set_accept_state(ssl)
         switch role {
-        // Passwords come through here: what OpenSSL has handed out it does not keep.
-        case .control: SSL_set_options(ssl, shim_SSL_OP_CLEANSE_PLAINTEXT)
+        case .control:
+            // Passwords come through here: what OpenSSL has handed out it does not keep.
+            SSL_set_options(ssl, shim_SSL_OP_CLEANSE_PLAINTEXT)
+            // OpenSSL makes two, of which its clients keep the last; each data connection is given one of its own.
+            SSL_set_num_tickets(ssl, 1)
         case .data:
             SSL_set_num_tickets(ssl, 0)
             if context.policy.usesKernel { SSL_set_options(ssl, shim_SSL_OP_ENABLE_KTLS) }

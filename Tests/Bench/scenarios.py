@@ -180,6 +180,7 @@ def commands(bench):
             result, cpu = bench.measure(peer, "noop", seconds=bench.scale)
             bench.record("NOOPs/cpu s", peer.name, result["count"] / cpu)
             bench.record("NOOP us p50", peer.name, result["p50_us"])
+            bench.record("NOOP us p99", peer.name, result["p99_us"])
 
         bench.interleave(started, once)
 
