@@ -11,7 +11,23 @@ import Wire
 struct RelayTests {
     enum Ending: CaseIterable { case closeNotify, fin, cut, reset }
 
-    private static let recordSizes = [1, 1400, 16_384, 16_385]
+    /// Each size meets each weather within sixteen seeds.
+    private func pieceSize(_ seed: UInt64) -> Int { [1, 1400, 16_384, 16_385][Int(seed / 4) % 4] }
+
+    private func payload(_ random: SeededRandom, pieceSize: Int) -> [UInt8] {
+        random.bytes(random.number(below: pieceSize == 1 ? 1500 : 400_000))
+    }
+
+    /// Some gather as only long transfers do.
+    private func gathering(_ seed: UInt64) -> Gathering.Measure {
+        seed % 3 == 0 ? .init(smallest: 1000, largest: 16_000, interval: 4000) : .init()
+    }
+
+    /// A receiver that sometimes does not read, and may say that it has nothing to say.
+    private func trouble(_ receiver: TestPeer, in world: SimulatedWorld, seed: UInt64) {
+        for pause in 1...10 { world.after(.milliseconds(pause * 7)) { receiver.isReading = pause % 2 == 0 } }
+        if seed % 5 < 2 { world.after(.milliseconds(seed % 10)) { receiver.finish() } }
+    }
 
     private func weather(_ seed: UInt64) -> Weather {
         switch seed % 4 {
@@ -29,15 +45,16 @@ struct RelayTests {
         private(set) var ending: Relay.Ending?
         private var relay: Relay?
 
-        init?(seed: UInt64, _ version: TLSVersion, _ weather: Weather) {
+        init?(seed: UInt64, _ version: TLSVersion, _ weather: Weather, _ gathering: Gathering.Measure = .init()) {
             scene = Scene(seed: seed, weather: weather)
             guard let (stream, peer) = scene.securedStream(version) else { return nil }
             let (transport, backend) = scene.connection()
             client = peer
             self.backend = backend
             let sink = Stream(transport, staging: scene.staging)
-            relay = Relay(from: stream, to: sink, staging: scene.staging, scheduler: scene.world) { [unowned self] in ending = $0
-            }
+            relay = Relay(
+                from: stream, to: sink, staging: scene.staging, scheduler: scene.world, gathering: gathering
+            ) { [unowned self] in ending = $0 }
             for transport in [stream.transport, sink.transport] { transport.onReady = { [unowned self] in relay?.pump() } }
             relay?.pump()
         }
@@ -48,20 +65,17 @@ struct RelayTests {
     @Test(arguments: TLSVersion.allCases, Ending.allCases)
     func anUploadArrivesWholeAndItsEndIsJudged(_ version: TLSVersion, _ ending: Ending) throws {
         for seed in 1...24 as ClosedRange<UInt64> {
-            let upload = try #require(Upload(seed: seed, version, weather(seed)))
+            let upload = try #require(Upload(seed: seed, version, weather(seed), gathering(seed)))
             let random = upload.scene.random
-            let recordSize = Self.recordSizes[Int(seed) % 4]
-            let payload = random.bytes(random.number(below: recordSize == 1 ? 1500 : 300_000))
-            let records = upload.client.records(of: payload, recordSize: recordSize, closeNotify: ending == .closeNotify)
+            let payload = payload(random, pieceSize: pieceSize(seed))
+            let records = upload.client.records(
+                of: payload, recordSize: pieceSize(seed), closeNotify: ending == .closeNotify)
             // Cut anywhere inside the last record; without a record there is nothing to cut but a header's beginning.
             let sent =
                 ending == .cut ? (payload.isEmpty ? [23, 3] : Array(records.dropLast(1 + random.number(below: 16)))) : records
             upload.client.sendRaw(sent)
             ending == .reset ? upload.client.reset() : upload.client.finish()
-            // A backend that sometimes does not read.
-            for pause in 1...10 {
-                upload.scene.world.after(.milliseconds(pause * 7)) { upload.backend.isReading = pause % 2 == 0 }
-            }
+            trouble(upload.backend, in: upload.scene.world, seed: seed)
             #expect(upload.scene.world.run(until: { upload.ending != nil }, within: .seconds(600)), "stalled with seed \(seed)")
             upload.scene.world.pass(.seconds(60))
             switch ending {
@@ -85,13 +99,20 @@ struct RelayTests {
             let (transport, backend) = scene.connection()
             let source = Stream(transport, staging: scene.staging)
             var ending: Relay.Ending?
-            let relay = Relay(from: source, to: sink, staging: scene.staging, scheduler: scene.world) { ending = $0 }
+            let relay = Relay(
+                from: source, to: sink, staging: scene.staging, scheduler: scene.world, gathering: gathering(seed)
+            ) { ending = $0 }
             for transport in [source.transport, sink.transport] { transport.onReady = { relay.pump() } }
             relay.pump()
-            let payload = scene.random.bytes(scene.random.number(below: 400_000))
-            backend.send(payload)
-            isReset ? backend.reset() : backend.finish()
-            for pause in 1...10 { scene.world.after(.milliseconds(pause * 7)) { client.isReading = pause % 2 == 0 } }
+            let size = pieceSize(seed)
+            let payload = payload(scene.random, pieceSize: size)
+            for start in stride(from: 0, to: payload.count, by: size) {
+                scene.world.after(.microseconds(start / size * 50)) {
+                    backend.send(Array(payload[start..<min(start + size, payload.count)]))
+                }
+            }
+            scene.world.after(.microseconds(payload.count / size * 50 + 50)) { isReset ? backend.reset() : backend.finish() }
+            trouble(client, in: scene.world, seed: seed)
             #expect(scene.world.run(until: { ending != nil }, within: .seconds(600)), "stalled with seed \(seed)")
             scene.world.pass(.seconds(60))
             #expect(
