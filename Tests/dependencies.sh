@@ -23,13 +23,13 @@ build_packages=(ca-certificates libevent-dev libssl-dev pkg-config)
 demo_packages=(curl openssl python3 python3-venv)
 # The libraries are those of the unpacked servers.
 test_packages=(
-    git iproute2 lftp netcat-openbsd procps shellcheck
+    gcc git iproute2 lftp libc6-dev netcat-openbsd procps shellcheck
     libcommons-net-java libio-socket-ssl-perl openjdk-17-jdk-headless rclone tcl tcllib
     filezilla xdotool xvfb
     libcap2 libhiredis0.14 libidn2-0 libmemcached11 libmemcachedutil2 libnss-wrapper libpcre2-posix3 libsodium23 libwrap0
 )
 kernel_packages=(busybox-static kmod qemu-system-x86)
-gate_packages=(binutils libc6-dev openssl python3 strace valgrind)
+gate_packages=(binutils gcc libc6-dev openssl python3 strace valgrind)
 bench_packages=(haproxy hitch libnginx-mod-stream nginx-light stunnel4 libhiredis0.14 libmemcached11 libmemcachedutil2
     libpcre2-posix3 libsodium23 libsqlite3-0 libwrap0)
 image_packages=(git buildah debootstrap podman podman-compose netavark aardvark-dns iptables runc iproute2 lftp)
