@@ -4,52 +4,52 @@ import json
 import os
 import threading
 
+import pytest
 from processes import wait_until
 
 
-def test_a_log_that_nobody_reads_holds_no_session_up(start_gateway, scripted, connect):
+@pytest.fixture
+def unread(scripted, start_gateway):
+    """A gateway whose log goes into a pipe, the pipe's other end, and how to log in."""
     backend = scripted()
     end, stderr = os.pipe()
-    try:
-        gateway = start_gateway(backend, "--workers", "1", stderr=stderr)
-        os.close(stderr)
-        client = connect(gateway, login=(backend.user, backend.password))
-        # The pipe takes 64 KiB, what waits behind it some 8,000 lines: two for each command, of which many are sent at a time.
-        for _ in range(60):
-            client.send(b"NOOP\r\n" * 100)
-            for _ in range(100):
-                client.expect(200)
-        other = connect(gateway, login=(backend.user, backend.password))
-        other.command("QUIT", 221)
-        lines = Lines(end)
-        wait_until(lambda: lines.events("log.lost"), what="a line that tells of those that were lost")
-        assert gateway.end() == 0
-        lines.finish()
-        lost = sum(event["lines"] for event in lines.events("log.lost"))
-        assert lost > 0
-        # Each command and each reply is in the log, or among the lost.
-        told = sum(event["event"] in ("command", "reply") for event in lines.all)
-        assert told + lost >= 2 * 6000
-        assert lines.events("drain.started"), "what came after the loss is there"
-    finally:
-        os.close(end)
+    gateway = start_gateway(backend, "--workers", "1", stderr=stderr)
+    os.close(stderr)
+    yield gateway, end, (backend.user, backend.password)
+    os.close(end)
 
 
-def test_the_end_does_not_wait_for_a_reader(start_gateway, scripted, connect):
-    backend = scripted()
-    end, stderr = os.pipe()
-    try:
-        gateway = start_gateway(backend, "--workers", "1", stderr=stderr)
-        os.close(stderr)
-        client = connect(gateway, login=(backend.user, backend.password))
-        for _ in range(10):
-            client.send(b"NOOP\r\n" * 100)
-            for _ in range(100):
-                client.expect(200)
-        client.command("QUIT", 221)
-        assert gateway.end(timeout=10) == 0
-    finally:
-        os.close(end)
+def _flood(client, commands):
+    """Two lines for each command, at debug level."""
+    for _ in range(commands // 100):
+        client.send(b"NOOP\r\n" * 100)
+        for _ in range(100):
+            client.expect(200)
+
+
+def test_a_log_that_nobody_reads_holds_no_session_up(unread, connect):
+    gateway, end, login = unread
+    # The pipe takes 64 KiB, what waits behind it some 8,000 lines.
+    _flood(connect(gateway, login=login), 6000)
+    connect(gateway, login=login).command("QUIT", 221)
+    lines = Lines(end)
+    wait_until(lambda: lines.events("log.lost"), what="a line that tells of those that were lost")
+    assert gateway.end() == 0
+    lines.finish()
+    lost = sum(event["lines"] for event in lines.events("log.lost"))
+    assert lost > 0
+    # Each command and each reply is in the log, or among the lost.
+    told = sum(event["event"] in ("command", "reply") for event in lines.all)
+    assert told + lost >= 2 * 6000
+    assert lines.events("drain.started"), "what came after the loss is there"
+
+
+def test_the_end_does_not_wait_for_a_reader(unread, connect):
+    gateway, _, login = unread
+    client = connect(gateway, login=login)
+    _flood(client, 1000)
+    client.command("QUIT", 221)
+    assert gateway.end(timeout=10) == 0
 
 
 class Lines:
