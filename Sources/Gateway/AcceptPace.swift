@@ -1,10 +1,8 @@
-import Wire
-
 /// How many sessions may begin in a second (`--max-handshake-rate`): each begins with a TLS handshake, the dearest thing that a
 /// stranger can ask for. A token bucket that holds a tenth of a second.
 struct AcceptPace {
     /// Sessions a second; zero: as many as come.
-    private(set) var rate: Double
+    private var rate: Double
     private var tokens: Double
     private var filled: Duration
 

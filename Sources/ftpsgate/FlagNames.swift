@@ -24,9 +24,9 @@ enum FlagNames {
         "upload-eof", "active-source-port", "access",
         // Limits and clocks.
         "max-sessions", "max-sessions-per-address", "max-handshake-rate", "max-login-attempts", "max-command-line",
-        "max-user-length",
-        "max-password-length", "max-path-length", "max-reply-line", "max-reply-bytes", "max-reply-lines", "idle-timeout",
-        "login-timeout", "handshake-timeout", "data-timeout", "connect-timeout", "reply-timeout", "drain-timeout", "drain-delay",
+        "max-user-length", "max-password-length", "max-path-length", "max-reply-line", "max-reply-bytes", "max-reply-lines",
+        "idle-timeout", "login-timeout", "handshake-timeout", "data-timeout", "connect-timeout", "reply-timeout",
+        "drain-timeout", "drain-delay",
         // Operation.
         "admin", "workers", "user", "state-directory", "reload-interval", "log-level", "log-format", "config", "ktls",
     ]

@@ -137,7 +137,7 @@ struct ServeCommand: ParsableCommand {
             Process.complain("ftpsgate: \(error)")
             throw ExitStatus.failed
         } catch let error as SystemError {
-            Process.complain("ftpsgate: \(error).")
+            Process.complain("ftpsgate: \(error); raise the limit of threads (ulimit -u, TasksMax=).")
             throw ExitStatus.failed
         }
     }

@@ -61,12 +61,21 @@ def _begin(client):
     return client.protect_data(Connection(connection))
 
 
-def test_downloads_that_stall(scripted, start_gateway, connect):
-    sender = Sender(scripted)
-    gateway = start_gateway(sender.backend, "--log-level", "info", "--workers", "1")
-    clients = [connect(gateway, login=sender.backend) for _ in range(500)]
-    before = gateway.resident_bytes()
-    downloads = [_begin(client) for client in clients]
+@pytest.fixture
+def begin_downloads(scripted, start_gateway, connect):
+    def begin(count):
+        """As many downloads, none of them read: the backend, the gateway, the clients, their data, and memory before."""
+        sender = Sender(scripted)
+        gateway = start_gateway(sender.backend, "--log-level", "info", "--workers", "1")
+        clients = [connect(gateway, login=sender.backend) for _ in range(count)]
+        before = gateway.resident_bytes()
+        return sender, gateway, clients, [_begin(client) for client in clients], before
+
+    return begin
+
+
+def test_downloads_that_stall(begin_downloads):
+    sender, gateway, clients, downloads, before = begin_downloads(500)
     sender.wait_until_paused()
     assert gateway.resident_bytes() - before < len(downloads) * BUFFER + SHARED
 
@@ -83,12 +92,8 @@ def test_downloads_that_stall(scripted, start_gateway, connect):
         data.close()
 
 
-def test_downloads_read_by_the_kibibyte(scripted, start_gateway, connect):
-    sender = Sender(scripted)
-    gateway = start_gateway(sender.backend, "--log-level", "info", "--workers", "1")
-    clients = [connect(gateway, login=sender.backend) for _ in range(20)]
-    before = gateway.resident_bytes()
-    downloads = [_begin(client) for client in clients]
+def test_downloads_read_by_the_kibibyte(begin_downloads):
+    sender, gateway, _, downloads, before = begin_downloads(20)
     held = sender.wait_until_paused()
     for _ in range(4):
         time.sleep(1)
